@@ -1,0 +1,1 @@
+"""The server side: the hub and the agents that come with it."""

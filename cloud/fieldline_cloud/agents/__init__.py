@@ -1,0 +1,1 @@
+"""The agents that come with Fieldline; they use the public SDK like anyone else."""

@@ -1,0 +1,1 @@
+"""The gateway: reads devices, batches, spools, and streams to the hub."""

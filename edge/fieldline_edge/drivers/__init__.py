@@ -1,0 +1,1 @@
+"""Drivers: one folder for each way to reach a device."""

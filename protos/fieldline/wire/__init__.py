@@ -1,0 +1,1 @@
+"""The wire codec: frames, reading batches, alerts and tasks as bytes and back."""
