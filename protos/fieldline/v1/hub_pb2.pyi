@@ -485,8 +485,11 @@ class SubscribeOpen(_message.Message):
     DURABLE_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
     CREDIT_FIELD_NUMBER: _builtins.int
+    LOSSY_FIELD_NUMBER: _builtins.int
     durable: _builtins.str
     """name of the cursor kept by the hub; empty: none"""
+    lossy: _builtins.bool
+    """When it reads too slowly: lose frames, counted in missed_frames, rather than fall behind into the log."""
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -507,10 +510,11 @@ class SubscribeOpen(_message.Message):
         durable: _builtins.str = ...,
         start: Global___Start | None = ...,
         credit: Global___Credit | None = ...,
+        lossy: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "hello", b"hello", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "durable", b"durable", "filters", b"filters", "hello", b"hello", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "durable", b"durable", "filters", b"filters", "hello", b"hello", "lossy", b"lossy", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

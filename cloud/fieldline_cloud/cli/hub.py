@@ -1,0 +1,48 @@
+"""`fieldline hub`: run a hub until it is told to stop."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fieldline.cli.until_stopped import until_stopped
+from fieldline.config import load
+from fieldline.errors import ConfigError
+from fieldline.logs import setup_logging
+
+__all__ = ["hub"]
+
+
+def hub(
+    config: Annotated[Path | None, typer.Argument(help="hub.yaml; without it the defaults and the options below")] = None,
+    listen: Annotated[str | None, typer.Option(help="Address and port for gRPC, e.g. 127.0.0.1:50051")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder for the log")] = None,
+    metrics: Annotated[str | None, typer.Option(help="Address and port of /metrics and /healthz")] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error")] = "info",
+) -> None:
+    """Run a hub until Ctrl-C or SIGTERM.
+
+    Example: `fieldline hub --listen 127.0.0.1:50051 --data data/hub --metrics 127.0.0.1:9464`
+
+    Exit codes: 0 stopped, 1 the log failed, 2 wrong configuration or address in use.
+    """
+    from fieldline_cloud.hub import Hub, HubSettings  # gRPC is loaded only by those who run a hub
+
+    setup_logging(log_level)
+    settings = load(config, HubSettings) if config else HubSettings()
+    given = {"listen": listen, "data": data, "metrics": metrics}
+    settings = settings.model_copy(update={key: value for key, value in given.items() if value is not None})
+
+    async def serve() -> None:
+        async with Hub(settings) as running:
+            host = settings.listen.rpartition(":")[0]
+            print(f"listening on {host}:{running.port}", flush=True)
+            if running.metrics_port:
+                print(f"metrics on http://127.0.0.1:{running.metrics_port}/metrics", flush=True)
+            await until_stopped()
+
+    try:
+        asyncio.run(serve())
+    except PermissionError as error:
+        raise ConfigError(f"data: {settings.data}: {error.strerror}; choose a folder you may write to") from error

@@ -1,0 +1,1 @@
+"""Decisions of the hub: pure, without sockets, threads or clocks."""

@@ -1,0 +1,1 @@
+"""Storage engines: one small interface, one module each."""

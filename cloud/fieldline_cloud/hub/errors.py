@@ -1,0 +1,92 @@
+"""What the hub says no to: each refusal knows its code, its gRPC status and a message that names the cure."""
+
+import grpc
+
+from fieldline.errors import FieldlineError
+from fieldline.v1 import hub_pb2
+
+__all__ = ["HubRefusal"]
+
+_STATUS = {
+    hub_pb2.ERROR_CODE_PROTOCOL_VERSION: grpc.StatusCode.FAILED_PRECONDITION,
+    hub_pb2.ERROR_CODE_PROTOCOL: grpc.StatusCode.INVALID_ARGUMENT,
+    hub_pb2.ERROR_CODE_BAD_NAME: grpc.StatusCode.INVALID_ARGUMENT,
+    hub_pb2.ERROR_CODE_BAD_TOPIC: grpc.StatusCode.INVALID_ARGUMENT,
+    hub_pb2.ERROR_CODE_BAD_FILTER: grpc.StatusCode.INVALID_ARGUMENT,
+    hub_pb2.ERROR_CODE_BAD_FRAME: grpc.StatusCode.INVALID_ARGUMENT,
+    hub_pb2.ERROR_CODE_FRAME_TOO_LARGE: grpc.StatusCode.INVALID_ARGUMENT,
+    hub_pb2.ERROR_CODE_SEQUENCE_GAP: grpc.StatusCode.FAILED_PRECONDITION,
+    hub_pb2.ERROR_CODE_BAD_ACK: grpc.StatusCode.INVALID_ARGUMENT,
+    hub_pb2.ERROR_CODE_DURABLE_IN_USE: grpc.StatusCode.ALREADY_EXISTS,
+    hub_pb2.ERROR_CODE_TOO_MANY: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    hub_pb2.ERROR_CODE_STORAGE: grpc.StatusCode.UNAVAILABLE,
+    hub_pb2.ERROR_CODE_SHUTTING_DOWN: grpc.StatusCode.UNAVAILABLE,
+}
+
+
+class HubRefusal(FieldlineError):
+    """Ends one stream with a typed error. `code` is a fieldline.v1.ErrorCode."""
+
+    def __init__(self, code: hub_pb2.ErrorCode.ValueType, message: str, *, expected_sequence: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+        self.expected_sequence = expected_sequence
+
+    @property
+    def status(self) -> grpc.StatusCode:
+        """The gRPC status that goes with the code."""
+        return _STATUS[self.code]
+
+    @property
+    def name(self) -> str:
+        """The code's name in lower case: the label of the refusal's metric."""
+        return hub_pb2.ErrorCode.Name(self.code).removeprefix("ERROR_CODE_").lower()
+
+    def to_proto(self) -> hub_pb2.Error:
+        """As it travels in the trailing metadata."""
+        return hub_pb2.Error(code=self.code, message=str(self), expected_sequence=self.expected_sequence)
+
+    @classmethod
+    def protocol(cls, message: str) -> "HubRefusal":
+        """A message that does not belong at this point of the stream."""
+        return cls(hub_pb2.ERROR_CODE_PROTOCOL, message)
+
+    @classmethod
+    def gap(cls, producer: str, expected: int) -> "HubRefusal":
+        """Frames are missing before the one that came."""
+        return cls(
+            hub_pb2.ERROR_CODE_SEQUENCE_GAP,
+            f"producer {producer!r}: frames are missing; the next sequence must be {expected}",
+            expected_sequence=expected,
+        )
+
+    @classmethod
+    def too_many(cls, what: str, limit: int, setting: str) -> "HubRefusal":
+        """A count is at its bound."""
+        return cls(hub_pb2.ERROR_CODE_TOO_MANY, f"the hub already has {limit} {what}; raise {setting} in hub.yaml")
+
+    @classmethod
+    def durable_in_use(cls, durable: str, holder: str) -> "HubRefusal":
+        """Somebody else reads with this durable."""
+        return cls(
+            hub_pb2.ERROR_CODE_DURABLE_IN_USE,
+            f"durable {durable!r} is in use by client {holder!r}; wait for it to leave, or choose another name",
+        )
+
+    @classmethod
+    def bad_ack(cls, offset: int, delivered_to: int) -> "HubRefusal":
+        """An ack for what was never delivered."""
+        return cls(
+            hub_pb2.ERROR_CODE_BAD_ACK,
+            f"ack up to offset {offset}, but only offsets up to {delivered_to} were delivered on this stream",
+        )
+
+    @classmethod
+    def storage(cls, error: Exception) -> "HubRefusal":
+        """The log cannot be used at the moment."""
+        return cls(hub_pb2.ERROR_CODE_STORAGE, str(error))
+
+    @classmethod
+    def shutting_down(cls) -> "HubRefusal":
+        """The hub is being stopped."""
+        return cls(hub_pb2.ERROR_CODE_SHUTTING_DOWN, "the hub is shutting down; connect again in a moment")

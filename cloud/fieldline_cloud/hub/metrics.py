@@ -1,0 +1,101 @@
+"""/metrics and /healthz of a hub. Values are read from plain counters at scrape time; nothing is added to a hot path."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from fieldline import __version__
+from fieldline_cloud.hub.committer import COMMIT_BUCKETS_S
+
+if TYPE_CHECKING:
+    from fieldline_cloud.hub.hub import Hub
+
+__all__ = ["HubCollector"]
+
+
+class HubCollector(Collector):
+    """Everything a hub can say about itself. Labels: error code and durable, both bounded by settings."""
+
+    def __init__(self, hub: "Hub") -> None:
+        self._hub = hub
+
+    def collect(self) -> Iterator[Metric]:
+        """One pass over the counters."""
+        yield InfoMetricFamily("fieldline_build", "Version of this hub.", value={"version": __version__})
+        yield from self._traffic()
+        yield from self._state()
+        yield self._commits()
+        yield self._refusals()
+        yield from self._backlog()
+
+    def _traffic(self) -> Iterator[Metric]:
+        counters = self._hub.broker.statistics
+        for name, text, value in (
+            ("frames_stored", "Frames appended to the log.", counters.frames_stored),
+            ("messages_stored", "Messages (or readings) in those frames.", counters.messages_stored),
+            ("bytes_stored", "Bytes of those frames, as they are delivered.", counters.bytes_stored),
+            ("frames_duplicate", "Frames that were here already, acknowledged and dropped.", counters.frames_duplicate),
+            ("frames_delivered", "Frames sent to subscribers.", counters.frames_delivered),
+            ("bytes_delivered", "Bytes of those frames.", counters.bytes_delivered),
+            ("frames_missed", "Frames lost by live subscribers that read too slowly.", self._missed()),
+            ("frames_trimmed", "Frames that left the log by retention.", counters.frames_trimmed),
+        ):
+            yield CounterMetricFamily(f"fieldline_hub_{name}", text, value=value)
+
+    def _missed(self) -> int:
+        broker = self._hub.broker
+        return broker.statistics.frames_missed + sum(one.outlet.missed_total for one in list(broker.subscribers))
+
+    def _state(self) -> Iterator[Metric]:
+        broker, log = self._hub.broker, self._hub.broker.engine.statistics()
+        subscribers = list(broker.subscribers)
+        for name, text, value in (
+            ("publish_streams", "Open publish streams.", broker.statistics.publish_streams),
+            ("subscribe_streams", "Open subscribe streams.", broker.statistics.subscribe_streams),
+            ("subscribers_behind", "Subscribers reading from the log.", sum(s.outlet.behind for s in subscribers)),
+            ("queued_bytes", "Bytes waiting for subscribers.", sum(s.outlet.queued_bytes for s in subscribers)),
+            ("pending_bytes", "Bytes waiting for the disk.", broker.committer.pending_bytes),
+            ("log_first_offset", "Oldest offset kept.", log.first_offset),
+            ("log_next_offset", "Offset the next frame will get.", log.next_offset),
+            ("log_bytes", "Bytes of frames kept.", log.frames_bytes),
+            ("log_file_bytes", "Bytes on disk.", log.file_bytes),
+        ):
+            yield GaugeMetricFamily(f"fieldline_hub_{name}", text, value=value)
+
+    def _commits(self) -> Metric:
+        statistics = self._hub.broker.committer.statistics
+        total, buckets = 0, []
+        for bound, count in zip((*map(str, COMMIT_BUCKETS_S), "+Inf"), statistics.buckets, strict=True):
+            total += count
+            buckets.append((bound, total))
+        return HistogramMetricFamily(
+            "fieldline_hub_commit_seconds",
+            "Time of one group commit, fsync included.",
+            buckets=buckets,
+            sum_value=statistics.commit_seconds,
+        )
+
+    def _refusals(self) -> Metric:
+        family = CounterMetricFamily("fieldline_hub_refusals", "Streams ended with an error.", labels=["code"])
+        for code, count in sorted(self._hub.refusals.items()):
+            family.add_metric([code], count)
+        return family
+
+    def _backlog(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(
+            "fieldline_hub_durable_backlog_offsets", "Offsets a durable subscription has not acknowledged.", labels=["durable"]
+        )
+        broker = self._hub.broker
+        for durable, next_offset in sorted(broker.engine.cursors().items()):
+            family.add_metric([durable], max(0, broker.tail - next_offset))
+        yield family
+        failures = broker.committer.statistics.failures
+        yield CounterMetricFamily("fieldline_hub_commit_failures", "Group commits that failed.", value=failures)

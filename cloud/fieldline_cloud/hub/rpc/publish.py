@@ -1,0 +1,141 @@
+"""The Publish stream: hello, then frames in, cumulative acks out."""
+
+import asyncio
+from typing import Any
+
+import grpc.aio
+
+from fieldline.client.tasks import run_together
+from fieldline.errors import BadName, BadTopic, DecodeError, LimitError
+from fieldline.limits import FRAME_MESSAGES_MAX, PROTOCOL_VERSION
+from fieldline.topics import check_name
+from fieldline.v1 import hub_pb2, passthrough_pb2
+from fieldline.wire.frames import check_frame, parse_frame
+from fieldline_cloud.hub.broker import Broker
+from fieldline_cloud.hub.engines.base import Appended, IncomingFrame, ProducerKey, StorageError
+from fieldline_cloud.hub.errors import HubRefusal
+from fieldline_cloud.hub.settings import HubLimits
+
+__all__ = ["PublishStream", "check_hello", "limits_message"]
+
+_EPOCH_MAX = (1 << 63) - 1
+
+
+def limits_message(limits: HubLimits) -> hub_pb2.Limits:
+    """The bounds a client is told in the welcome."""
+    return hub_pb2.Limits(
+        frame_bytes_max=limits.frame_bytes_max,
+        frame_messages_max=FRAME_MESSAGES_MAX,
+        in_flight_bytes_max=limits.in_flight_bytes_max,
+    )
+
+
+def check_hello(hello: hub_pb2.Hello) -> None:
+    """Refuse clients that speak another protocol, or that have no proper name."""
+    if hello.protocol != PROTOCOL_VERSION:
+        raise HubRefusal(
+            hub_pb2.ERROR_CODE_PROTOCOL_VERSION,
+            f"client speaks protocol {hello.protocol}, this hub speaks {PROTOCOL_VERSION}; update the older of the two",
+        )
+    try:
+        check_name(hello.name, "client name")
+    except BadName as error:
+        raise HubRefusal(hub_pb2.ERROR_CODE_BAD_NAME, str(error)) from error
+
+
+class PublishStream:
+    """One publisher. Frames are checked here and handed to the broker; acks go out as groups are committed."""
+
+    def __init__(self, broker: Broker, context: Any) -> None:
+        self._broker = broker
+        self._context = context
+        self._limits = broker.settings.limits
+        self._changed = asyncio.Event()
+        self._acked = 0
+        self._ack_sent = 0
+        self._submitted = 0
+        self._settled = 0
+        self._refusal: HubRefusal | None = None
+        self._ended = False
+
+    async def run(self) -> None:
+        """Until the publisher is done or is refused (HubRefusal)."""
+        first = await self._context.read()
+        if first is grpc.aio.EOF:
+            return
+        if first.WhichOneof("kind") != "hello":
+            raise HubRefusal.protocol("the first message of a publish stream must be its hello")
+        await self._greet(first.hello)
+        await run_together(self._acknowledge(), self._receive())
+
+    async def _greet(self, hello: hub_pb2.PublishHello) -> None:
+        check_hello(hello.hello)
+        try:
+            check_name(hello.producer, "producer")
+        except BadName as error:
+            raise HubRefusal(hub_pb2.ERROR_CODE_BAD_NAME, str(error)) from error
+        if hello.epoch > _EPOCH_MAX:
+            raise HubRefusal.protocol(f"epoch {hello.epoch} is over {_EPOCH_MAX}")
+        self._producer = ProducerKey(hello.producer, hello.epoch)
+        last_sequence = await self._broker.last_sequence(self._producer)
+        self._acked = self._ack_sent = last_sequence
+        welcome = hub_pb2.PublishWelcome(
+            protocol=PROTOCOL_VERSION, last_sequence=last_sequence, limits=limits_message(self._limits)
+        )
+        await self._context.write(hub_pb2.PublishResponse(welcome=welcome).SerializeToString())
+
+    async def _receive(self) -> None:
+        broker, context = self._broker, self._context
+        while (request := await context.read()) is not grpc.aio.EOF:
+            if request.WhichOneof("kind") != "frames":
+                raise HubRefusal.protocol("a publish stream says hello once; after it only frames may follow")
+            frames = [self._check(data) for data in request.frames.frames]
+            if frames:
+                self._submitted += 1
+                await broker.publish(self._producer, frames, self._done)
+        self._ended = True
+        self._changed.set()
+        await asyncio.Event().wait()  # the acknowledging half ends the stream once all is settled
+
+    def _check(self, data: bytes) -> IncomingFrame:
+        if len(data) > self._limits.frame_bytes_max:
+            raise HubRefusal(
+                hub_pb2.ERROR_CODE_FRAME_TOO_LARGE,
+                f"frame has {len(data)} bytes; this hub takes at most {self._limits.frame_bytes_max}; send smaller ones",
+            )
+        try:
+            frame = parse_frame(data)
+            check_frame(frame)
+        except BadTopic as error:
+            raise HubRefusal(hub_pb2.ERROR_CODE_BAD_TOPIC, str(error)) from error
+        except (DecodeError, LimitError) as error:
+            raise HubRefusal(hub_pb2.ERROR_CODE_BAD_FRAME, str(error)) from error
+        if frame.topic.startswith("$"):
+            raise HubRefusal(hub_pb2.ERROR_CODE_BAD_TOPIC, f"topic {frame.topic!r}: topics under '$' are the hub's own")
+        return IncomingFrame(frame.sequence, frame.skipped_frames, frame.topic, frame.count, data)
+
+    def _done(self, outcome: Appended | StorageError) -> None:
+        self._settled += 1
+        if isinstance(outcome, StorageError):
+            self._refusal = HubRefusal.storage(outcome)
+        else:
+            self._acked = max(self._acked, outcome.acked_sequence)
+            if outcome.gap_expected is not None:
+                self._refusal = HubRefusal.gap(self._producer.name, outcome.gap_expected)
+        self._changed.set()
+
+    async def _acknowledge(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            if self._acked > self._ack_sent:
+                self._ack_sent = self._acked
+                ack = hub_pb2.PublishResponse(ack=hub_pb2.PublishAck(sequence=self._ack_sent))
+                await self._context.write(ack.SerializeToString())
+            if self._refusal is not None:
+                raise self._refusal
+            if self._ended and self._settled == self._submitted:
+                return
+
+
+REQUEST_TYPE = passthrough_pb2.RawPublishRequest

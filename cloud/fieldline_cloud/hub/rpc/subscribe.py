@@ -1,0 +1,135 @@
+"""The Subscribe stream: open, then deliveries out, acks and credit in."""
+
+import asyncio
+from typing import Any
+
+import grpc.aio
+
+from fieldline.client.tasks import run_together
+from fieldline.errors import BadName, BadTopic
+from fieldline.limits import FILTERS_PER_SUBSCRIPTION_MAX, PROTOCOL_VERSION
+from fieldline.topics import check_filter, check_name
+from fieldline.v1 import hub_pb2, passthrough_pb2
+from fieldline_cloud.hub.broker import Broker, Subscriber
+from fieldline_cloud.hub.core.outlet import Outlet, Record
+from fieldline_cloud.hub.engines.base import StorageError
+from fieldline_cloud.hub.errors import HubRefusal
+from fieldline_cloud.hub.rpc.publish import check_hello, limits_message
+
+__all__ = ["SubscribeStream"]
+
+_RESPONSE_BYTES = 512 << 10
+_CREDIT_BYTES_MAX = 1 << 40
+
+
+class SubscribeStream:
+    """One subscriber: opens its outlet with the broker and sends what comes out of it."""
+
+    def __init__(self, broker: Broker, context: Any) -> None:
+        self._broker = broker
+        self._context = context
+        self._ended = False
+
+    async def run(self) -> None:
+        """Until the subscriber is done or is refused (HubRefusal)."""
+        first = await self._context.read()
+        if first is grpc.aio.EOF:
+            return
+        if first.WhichOneof("kind") != "open":
+            raise HubRefusal.protocol("the first message of a subscribe stream must be its open")
+        subscriber = await self._open(first.open)
+        try:
+            await self._write_opened(subscriber)
+            await run_together(self._send(subscriber), self._receive(subscriber))
+        finally:
+            self._broker.close(subscriber)
+            if subscriber.durable:
+                await self._broker.cursors_safe()
+
+    async def _open(self, request: hub_pb2.SubscribeOpen) -> Subscriber:
+        check_hello(request.hello)
+        if not 0 < len(request.filters) <= FILTERS_PER_SUBSCRIPTION_MAX:
+            raise HubRefusal(
+                hub_pb2.ERROR_CODE_BAD_FILTER,
+                f"{len(request.filters)} filters; a subscription has 1 to {FILTERS_PER_SUBSCRIPTION_MAX}",
+            )
+        try:
+            filters = [check_filter(one) for one in request.filters]
+        except BadTopic as error:
+            raise HubRefusal(hub_pb2.ERROR_CODE_BAD_FILTER, str(error)) from error
+        try:
+            durable = check_name(request.durable, "durable") if request.durable else ""
+        except BadName as error:
+            raise HubRefusal(hub_pb2.ERROR_CODE_BAD_NAME, str(error)) from error
+        subscriber = await self._broker.open(
+            filters=filters, durable=durable, start=_start(request.start), lossy=request.lossy, client=request.hello.name
+        )
+        _grant(subscriber.outlet, request.credit)
+        return subscriber
+
+    async def _write_opened(self, subscriber: Subscriber) -> None:
+        opened = hub_pb2.SubscribeOpened(
+            protocol=PROTOCOL_VERSION,
+            next_offset=subscriber.outlet.position,
+            end_offset=self._broker.tail,
+            limits=limits_message(self._broker.settings.limits),
+        )
+        await self._context.write(hub_pb2.SubscribeResponse(opened=opened).SerializeToString())
+
+    async def _receive(self, subscriber: Subscriber) -> None:
+        while (request := await self._context.read()) is not grpc.aio.EOF:
+            kind = request.WhichOneof("kind")
+            if kind == "credit":
+                _grant(subscriber.outlet, request.credit)
+                subscriber.wake.set()
+            elif kind == "ack":
+                self._broker.ack(subscriber, request.ack.up_to_offset)
+            else:
+                raise HubRefusal.protocol("a subscribe stream is opened once; after it only acks and credit may follow")
+
+    async def _send(self, subscriber: Subscriber) -> None:
+        outlet = subscriber.outlet
+        while True:
+            await self._drain(outlet)
+            if outlet.wants_feed:
+                await self._feed(subscriber)
+                continue
+            await subscriber.wake.wait()
+            subscriber.wake.clear()
+
+    async def _drain(self, outlet: Outlet) -> None:
+        statistics = self._broker.statistics
+        while outlet.can_send:
+            records = outlet.take(bytes_max=_RESPONSE_BYTES)
+            statistics.frames_delivered += len(records)
+            statistics.bytes_delivered += sum(len(record.delivery) for record in records)
+            await self._context.write(_response(records, outlet.take_missed()))
+
+    async def _feed(self, subscriber: Subscriber) -> None:
+        try:
+            await self._broker.feed(subscriber)
+        except StorageError as error:
+            raise HubRefusal.storage(error) from error
+        outlet = subscriber.outlet
+        if not outlet.can_send:
+            progress = hub_pb2.Progress(next_offset=outlet.position)
+            await self._context.write(hub_pb2.SubscribeResponse(progress=progress).SerializeToString())
+
+
+def _start(start: hub_pb2.Start) -> int | None:
+    kind = start.WhichOneof("kind")
+    if kind == "offset":
+        return start.offset
+    return 0 if kind == "earliest" else None
+
+
+def _grant(outlet: Outlet, credit: hub_pb2.Credit) -> None:
+    outlet.grant(frames=credit.frames, nbytes=min(credit.bytes, _CREDIT_BYTES_MAX))
+
+
+def _response(records: list[Record], missed: int) -> bytes:
+    deliveries = [record.delivery for record in records]
+    if missed:  # fields of a Protobuf message may follow each other in pieces
+        deliveries[0] += passthrough_pb2.RawDelivery(missed_frames=missed).SerializeToString()
+    raw = passthrough_pb2.RawDeliveries(deliveries=deliveries)
+    return passthrough_pb2.RawSubscribeResponse(deliveries=raw).SerializeToString()

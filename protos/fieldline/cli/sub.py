@@ -1,0 +1,139 @@
+"""`fieldline sub`: see what is published."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from fieldline.cli.options import CONNECT_TIMEOUT_S, HubOption
+from fieldline.cli.until_stopped import until_stopped
+from fieldline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fieldline import Delivery, Start, Subscription
+
+__all__ = ["sub"]
+
+
+def sub(
+    filters: Annotated[list[str], typer.Argument(help="Topic filters, e.g. 'readings/#' (quote the #)")],
+    hub: HubOption = "127.0.0.1:50051",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on each line")] = False,
+    durable: Annotated[str, typer.Option(help="Keep the position under this name; go on there next time")] = "",
+    start: Annotated[
+        str, typer.Option("--from", help="live, start, or an offset; a durable that exists goes on at its own position")
+    ] = "live",
+    count: Annotated[int | None, typer.Option(help="End after so many lines", min=1)] = None,
+    until_end: Annotated[bool, typer.Option("--until-end", help="End when the history has been printed")] = False,
+    name: Annotated[str, typer.Option(help="Name of this client")] = "fieldline-sub",
+) -> None:
+    """Print what is published: a line for each reading, alert, task or message, until Ctrl-C.
+
+    Example: `fieldline sub 'readings/#' --json --durable my-export --from start`
+
+    Exit codes: 0 stopped, 2 bad filter or option, 3 the hub could not be reached or refused.
+    """
+    from fieldline import Runtime
+
+    begin = _start(start)
+    write = _writer(sys.stdout, as_json)
+
+    async def follow() -> None:
+        async with (
+            Runtime(hub, name=name, connect_timeout_s=CONNECT_TIMEOUT_S) as runtime,
+            runtime.subscribe(filters, durable=durable, start=begin, ack="manual") as subscription,
+        ):
+            await subscription.wait_open()
+            printing = asyncio.ensure_future(_print(subscription, write, count, until_end))
+            stopping = asyncio.ensure_future(until_stopped())
+            done, _ = await asyncio.wait([printing, stopping], return_when=asyncio.FIRST_COMPLETED)
+            for task in (printing, stopping):
+                task.cancel()
+            await asyncio.wait([printing, stopping])
+            if printing in done:
+                printing.result()
+
+    try:
+        asyncio.run(follow())
+    except BrokenPipeError:
+        sys.stderr.close()  # `fieldline sub ... | head` is a normal way to use it
+
+
+def _start(word: str) -> "Start":
+    from fieldline import Start
+
+    if word == "live":
+        return Start.LIVE
+    if word == "start":
+        return Start.EARLIEST
+    if word.isdecimal():
+        return Start.at(int(word))
+    raise ConfigError(f"--from {word}: must be live, start, or an offset like 1500")
+
+
+async def _print(
+    subscription: "Subscription", write: Callable[[dict[str, Any]], None], count: int | None, until_end: bool
+) -> None:
+    left = count
+    until = subscription.end_offset if until_end else None
+    while (delivery := await subscription.next_delivery(until_offset=until)) is not None:
+        for row in rows(delivery):
+            write(row)
+            if left is not None:
+                left -= 1
+                if left == 0:
+                    sys.stdout.flush()
+                    return  # a frame that was printed in part is not acknowledged
+        sys.stdout.flush()
+        delivery.ack()
+
+
+def rows(delivery: "Delivery") -> Iterator[dict[str, Any]]:
+    """What a delivery says, as flat dictionaries: one for each reading, or for each message."""
+    place = {"topic": delivery.topic, "offset": delivery.offset, "producer": delivery.producer, "sequence": delivery.sequence}
+    if delivery.is_readings:
+        yield from _reading_rows(delivery, place)
+        return
+    decode = _decoder(delivery.topic)
+    for message in delivery.messages():
+        row = {**place, "index": message.index, **decode(message.content)}
+        if delivery.key:
+            row["key"] = delivery.key
+        if message.headers:
+            row["headers"] = dict(message.headers)
+        yield row
+
+
+def _reading_rows(delivery: "Delivery", place: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    from fieldline.cli.text import plain_value, timestamp
+
+    site, area, device = (delivery.topic.split("/") + ["", "", ""])[1:4]
+    for reading in delivery.readings():
+        yield {
+            **place,
+            "site": site,
+            "area": area,
+            "device": device,
+            "tag": reading.tag,
+            "at": timestamp(reading.at_ns),
+            "at_ns": reading.at_ns,
+            "value": plain_value(reading.value),
+            "quality": reading.quality.name.lower(),
+        }
+
+
+def _decoder(topic: str) -> Callable[[bytes], dict[str, Any]]:
+    from fieldline.cli.text import alert_row, message_row, task_row
+
+    return {"alerts": alert_row, "tasks": task_row}.get(topic.split("/", 1)[0], message_row)
+
+
+def _writer(out: TextIO, as_json: bool) -> Callable[[dict[str, Any]], None]:
+    from fieldline.cli.text import line
+
+    if as_json:
+        return lambda row: print(json.dumps(row, ensure_ascii=False), file=out)
+    return lambda row: print(line(row), file=out)

@@ -1,0 +1,1 @@
+"""The client SDK. What outsiders use is exported by `fieldline` itself."""

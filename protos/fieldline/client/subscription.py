@@ -1,0 +1,292 @@
+"""A subscription: frames in, acks and credit out, through every loss of the link."""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import grpc.aio
+
+from fieldline.client.acks import AckTracker
+from fieldline.client.backoff import Backoff
+from fieldline.client.channel import SUBSCRIBE_METHOD, hello
+from fieldline.client.message import Delivery, Message
+from fieldline.client.status import from_rpc_error
+from fieldline.client.tasks import run_together, stream_error
+from fieldline.errors import HubError, HubUnavailable
+from fieldline.topics import check_filter, check_name
+from fieldline.v1 import hub_pb2
+
+__all__ = ["Start", "Subscription"]
+
+log = logging.getLogger(__name__)
+
+_CLOSE_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a new subscription begins. An existing durable goes on at its cursor, whatever is said here."""
+
+    kind: Literal["live", "earliest", "offset"]
+    offset: int = 0
+
+    LIVE: ClassVar["Start"]
+    EARLIEST: ClassVar["Start"]
+
+    @classmethod
+    def at(cls, offset: int) -> "Start":
+        """From this offset of the log on."""
+        return cls("offset", offset)
+
+    def to_proto(self) -> hub_pb2.Start:
+        """As it goes over the wire."""
+        if self.kind == "offset":
+            return hub_pb2.Start(offset=self.offset)
+        return hub_pb2.Start(earliest=True) if self.kind == "earliest" else hub_pb2.Start(live=True)
+
+
+Start.LIVE = Start("live")
+Start.EARLIEST = Start("earliest")
+
+
+class Subscription:
+    """Iterate for messages, or over `deliveries()` for whole frames. Use with `async with`.
+
+    With ack="auto" a frame is done once the loop asks for what follows it; with "manual", say `delivery.ack()`.
+    A live subscription without a durable that reads too slowly loses frames (`missed_frames` counts them); every other
+    one falls behind and reads on from the hub's log.
+    Bounds: at most `frames_max` frames and about `bytes_max` bytes wait here unread; the hub sends no more before
+    something is taken out.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        address: str,
+        *,
+        name: str,
+        filters: Sequence[str],
+        durable: str = "",
+        start: Start = Start.LIVE,
+        ack: Literal["auto", "manual"] = "auto",
+        frames_max: int = 256,
+        bytes_max: int = 8 << 20,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.filters = tuple(check_filter(one) for one in filters)
+        self.durable = check_name(durable, "durable") if durable else ""
+        self.connected = False
+        self.connects = 0
+        self.missed_frames = 0
+        self.end_offset: int | None = None
+        """Of the log when the subscription was opened: what lies below is history. None before the first connect."""
+        self.next_offset = 0
+        """No delivery below this offset is still to come."""
+        self._channel = channel
+        self._address = address
+        self._name = name
+        self._start = start
+        self._lossy = start.kind == "live" and not durable
+        self._auto = ack == "auto"
+        self._frames_max = frames_max
+        self._bytes_max = bytes_max
+        self._backoff = backoff or Backoff()
+        self._tracker = AckTracker()
+        self._queue: deque[Delivery] = deque()
+        self._waiting = asyncio.Event()  # something for the reader: a delivery, progress, or the end
+        self._to_send = asyncio.Event()  # something for the hub: an ack or credit
+        self._credit_frames = 0
+        self._credit_bytes = 0
+        self._ack_sent = -1
+        self._received_to = -1
+        self._closing = False
+        self._failure: HubError | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def open(self) -> None:
+        """Begin to receive. Needs a running event loop."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name=f"subscription {self.filters}")
+
+    async def close(self) -> None:
+        """Stop receiving; the last acks are with the hub when this returns, if it could be reached."""
+        self._closing = True
+        self._to_send.set()
+        self._waiting.set()
+        if self._task is None:
+            return
+        with contextlib.suppress(asyncio.TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S if self.connected else 0):
+                await asyncio.wait([self._task])
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def wait_open(self, *, timeout_s: float | None = None) -> None:
+        """Return once the hub has opened the subscription. Raises TimeoutError, or what the hub refused it with."""
+        async with asyncio.timeout(timeout_s):
+            while not self.connected and not self._failure:
+                self._waiting.clear()
+                await self._waiting.wait()
+        if self._failure:
+            raise self._failure
+
+    async def deliveries(self) -> AsyncIterator[Delivery]:
+        """Frames in log order, until the subscription is closed. Raises Refused if the hub refuses it for good."""
+        while (delivery := await self.next_delivery()) is not None:
+            yield delivery
+            if self._auto:
+                delivery.ack()
+
+    async def __aiter__(self) -> AsyncIterator[Message]:
+        """Messages in log order, until the subscription is closed."""
+        async for delivery in self.deliveries():
+            for message in delivery.messages():
+                yield message
+
+    async def next_delivery(self, *, until_offset: int | None = None) -> Delivery | None:
+        """The next frame; None once closed, or once everything below `until_offset` has been delivered."""
+        while not self._queue:
+            if self._failure:
+                raise self._failure
+            if self._closing or (until_offset is not None and self.next_offset >= until_offset):
+                return None
+            self._waiting.clear()
+            await self._waiting.wait()
+        delivery = self._queue.popleft()
+        self._credit_frames += 1
+        self._credit_bytes += len(delivery.body)
+        if self._credit_frames * 2 >= self._frames_max or self._credit_bytes * 2 >= self._bytes_max:
+            self._to_send.set()
+        return delivery
+
+    def _ack(self, offset: int) -> None:
+        if self._tracker.done(offset) and self.durable:
+            self._to_send.set()
+
+    def _ack_through(self, offset: int) -> None:
+        if self._tracker.done_through(offset) and self.durable:
+            self._to_send.set()
+
+    async def _run(self) -> None:
+        try:
+            while not self._closing:
+                await self._session()
+                if not self._closing:
+                    await asyncio.sleep(self._backoff.next_pause_s())
+        except HubError as error:
+            self._failure = error
+        finally:
+            self._waiting.set()
+
+    async def _session(self) -> None:
+        try:
+            await self._stream()
+        except HubUnavailable as error:
+            if not self._closing and (self.connected or not self.connects):
+                log.warning("subscription %s lost: %s", ",".join(self.filters), error)
+        finally:
+            self.connected = False
+
+    async def _stream(self) -> None:
+        call: Any = self._channel.stream_stream(
+            SUBSCRIBE_METHOD,
+            request_serializer=hub_pb2.SubscribeRequest.SerializeToString,
+            response_deserializer=hub_pb2.SubscribeResponse.FromString,
+        )()
+        try:
+            await call.write(hub_pb2.SubscribeRequest(open=self._open_request()))
+            await run_together(self._receive(call), self._send(call))
+            if not self._closing:
+                raise await stream_error(call)
+        except asyncio.InvalidStateError:
+            raise from_rpc_error(await stream_error(call), self._address) from None
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, self._address) from error
+        finally:
+            call.cancel()
+
+    def _open_request(self) -> hub_pb2.SubscribeOpen:
+        """Start where the last stream ended; take back the credit of what still waits unread."""
+        start = self._start if self._tracker.last_added < 0 else Start.at(self._tracker.last_added + 1)
+        waiting_bytes = sum(len(delivery.body) for delivery in self._queue)
+        self._credit_frames = self._credit_bytes = 0
+        self._ack_sent = self._received_to = -1
+        return hub_pb2.SubscribeOpen(
+            hello=hello(self._name),
+            filters=self.filters,
+            durable=self.durable,
+            start=start.to_proto(),
+            lossy=self._lossy,
+            credit=hub_pb2.Credit(
+                frames=max(1, self._frames_max - len(self._queue)), bytes=max(1, self._bytes_max - waiting_bytes)
+            ),
+        )
+
+    async def _receive(self, call: Any) -> None:
+        while (response := await call.read()) is not grpc.aio.EOF:
+            kind = response.WhichOneof("kind")
+            if kind == "deliveries":
+                for delivery in response.deliveries.deliveries:
+                    self._take(delivery)
+            elif kind == "progress":
+                self.next_offset = max(self.next_offset, response.progress.next_offset)
+            elif kind == "opened":
+                self._opened(response.opened)
+            self._waiting.set()
+
+    def _opened(self, opened: hub_pb2.SubscribeOpened) -> None:
+        if self._start.kind == "live" and self._tracker.last_added < 0:
+            # From here on a reconnect must not lose what came in between, so the position is fixed now.
+            self._start = Start.at(opened.next_offset)
+        if self.end_offset is None:
+            self.end_offset = opened.end_offset
+        self.next_offset = max(self.next_offset, opened.next_offset)
+        self.connected = True
+        self.connects += 1
+        self._backoff.reset()
+        if self.connects > 1:
+            log.info("subscription %s is back", ",".join(self.filters))
+
+    def _take(self, delivery: hub_pb2.Delivery) -> None:
+        offset = delivery.offset
+        self._received_to = offset
+        self.next_offset = max(self.next_offset, offset + 1)
+        self.missed_frames += delivery.missed_frames
+        if self._tracker.add(offset):
+            self._queue.append(Delivery(delivery, self._ack, self._ack_through))
+        else:  # repeated after a reconnect, and already with the application
+            self._credit_frames += 1
+            self._credit_bytes += len(delivery.frame.body)
+            self._to_send.set()
+        if self._tracker.up_to > self._ack_sent:
+            self._to_send.set()
+
+    async def _send(self, call: Any) -> None:
+        while True:
+            await self._to_send.wait()
+            self._to_send.clear()
+            if self._credit_frames:
+                credit = hub_pb2.Credit(frames=self._credit_frames, bytes=self._credit_bytes)
+                self._credit_frames = self._credit_bytes = 0
+                await call.write(hub_pb2.SubscribeRequest(credit=credit))
+            # The hub takes acks only for what it delivered on this very stream.
+            up_to = min(self._tracker.up_to, self._received_to)
+            if self.durable and up_to > self._ack_sent:
+                self._ack_sent = up_to
+                ack = hub_pb2.SubscribeAck(up_to_offset=up_to)
+                await call.write(hub_pb2.SubscribeRequest(ack=ack))
+            if self._closing:
+                break
+        await call.done_writing()
+        await asyncio.Event().wait()  # the hub ends the stream once the cursor is safe

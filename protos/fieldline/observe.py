@@ -1,0 +1,72 @@
+"""/metrics and /healthz over HTTP for any Fieldline process: one small thread, plain numbers read at scrape time."""
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import make_wsgi_app
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from fieldline.errors import ConfigError
+
+__all__ = ["MetricsServer", "is_loopback", "split_address"]
+
+
+def split_address(address: str, what: str) -> tuple[str, int]:
+    """("host", port) of "host:port"; ConfigError that names `what` otherwise."""
+    host, separator, port = address.rpartition(":")
+    if not separator or not host or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"{what}: {address!r} is not an address; write it like 127.0.0.1:50051")
+    return host.strip("[]"), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+class MetricsServer:
+    """Serves `collector` at /metrics and `health()` as JSON at /healthz (status 503 when its "ok" is false)."""
+
+    def __init__(self, address: str, collector: Collector, health: Callable[[], Mapping[str, Any]]) -> None:
+        host, port = split_address(address, "metrics")
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(collector)
+        metrics = make_wsgi_app(registry)
+
+        def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            if environ.get("PATH_INFO") == "/metrics":
+                return metrics(environ, start_response)
+            if environ.get("PATH_INFO") == "/healthz":
+                return _json(health(), start_response)
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"try /metrics or /healthz\n"]
+
+        try:
+            self._server = make_server(host, port, application, WSGIServer, _QuietHandler)
+        except OSError as error:
+            raise ConfigError(f"metrics: cannot listen on {address}: {error.strerror}; choose another port") from error
+        self.port: int = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _json(health: Mapping[str, Any], start_response: Any) -> Iterable[bytes]:
+    status = "200 OK" if health.get("ok") else "503 Service Unavailable"
+    start_response(status, [("Content-Type", "application/json")])
+    return [json.dumps(dict(health)).encode() + b"\n"]
+
+
+class _QuietHandler(WSGIRequestHandler):
+    timeout = 5  # a client that sends nothing must not hold the thread
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Scrapes are no news."""

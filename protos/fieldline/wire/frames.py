@@ -1,0 +1,152 @@
+"""Frames as bytes and back: one topic and many messages, closed with a CRC.
+
+The hub checks the envelope (`check_frame`) and never opens the body; only subscribers do (`open_messages`).
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+
+from google.protobuf.message import DecodeError as ProtobufDecodeError
+from google.protobuf.message import EncodeError as ProtobufEncodeError
+
+from fieldline.errors import DecodeError, LimitError
+from fieldline.limits import (
+    FRAME_BYTES_MAX,
+    FRAME_MESSAGES_MAX,
+    FRAME_RAW_BYTES_MAX,
+    HEADER_BYTES_MAX,
+    HEADERS_PER_MESSAGE_MAX,
+    KEY_BYTES_MAX,
+)
+from fieldline.topics import check_topic
+from fieldline.v1 import hub_pb2
+from fieldline.wire.compression import compress, decompress
+
+__all__ = [
+    "ENCODING_MESSAGES",
+    "ENCODING_MESSAGES_ZSTD",
+    "ENCODING_READINGS",
+    "build_frame",
+    "check_frame",
+    "check_headers",
+    "close_messages",
+    "open_messages",
+    "parse_frame",
+]
+
+ENCODING_MESSAGES = hub_pb2.ENCODING_MESSAGES
+ENCODING_MESSAGES_ZSTD = hub_pb2.ENCODING_MESSAGES_ZSTD
+ENCODING_READINGS = hub_pb2.ENCODING_READINGS
+_ENCODINGS = frozenset((ENCODING_MESSAGES, ENCODING_MESSAGES_ZSTD, ENCODING_READINGS))
+
+Headers = Mapping[str, str]
+
+
+def check_headers(headers: Headers) -> None:
+    """Raise LimitError if one message may not carry these headers."""
+    if len(headers) > HEADERS_PER_MESSAGE_MAX:
+        raise LimitError(f"{len(headers)} headers; at most {HEADERS_PER_MESSAGE_MAX} are allowed on a message")
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in headers.items())
+    if size > HEADER_BYTES_MAX:
+        raise LimitError(f"headers have {size} bytes; at most {HEADER_BYTES_MAX} are allowed on a message")
+
+
+def close_messages(
+    contents: Sequence[bytes], headers: Mapping[int, Headers], *, compress_from_bytes: int | None, level: int = 1
+) -> tuple[int, bytes]:
+    """(encoding, body) of a block of messages; `headers` maps the position of a message to what it carries.
+
+    The body is compressed when it has at least `compress_from_bytes` bytes and gets smaller by it; None: never.
+    """
+    block = hub_pb2.MessageBlock(content=contents)
+    for index in sorted(headers):
+        block.meta.add(index=index, headers=headers[index])
+    body = block.SerializeToString()
+    if compress_from_bytes is not None and len(body) >= compress_from_bytes:
+        smaller = compress(body, level=level)
+        if len(smaller) < len(body):
+            return ENCODING_MESSAGES_ZSTD, smaller
+    return ENCODING_MESSAGES, body
+
+
+def build_frame(
+    *,
+    topic: str,
+    key: str,
+    sequence: int,
+    count: int,
+    encoding: int,
+    body: bytes,
+    published_at_ns: int,
+    skipped_frames: int = 0,
+    skipped_count: int = 0,
+) -> bytes:
+    """A serialised fieldline.v1.Frame. Raises LimitError if the frame is over FRAME_BYTES_MAX."""
+    try:
+        frame = hub_pb2.Frame(
+            topic=topic,
+            key=key,
+            sequence=sequence,
+            count=count,
+            encoding=encoding,  # type: ignore[arg-type]  # the enum's stub wants its own int type
+            body=body,
+            crc32=zlib.crc32(body),
+            published_at_ns=published_at_ns,
+            skipped_frames=skipped_frames,
+            skipped_count=skipped_count,
+        ).SerializeToString()
+    except (ProtobufEncodeError, ValueError) as error:
+        raise LimitError(f"frame for {topic!r} cannot be written: {error}") from error
+    if len(frame) > FRAME_BYTES_MAX:
+        raise LimitError(f"frame for {topic!r} has {len(frame)} bytes; at most {FRAME_BYTES_MAX} are allowed")
+    return frame
+
+
+def parse_frame(data: bytes) -> hub_pb2.Frame:
+    """The frame in `data`, not yet checked; DecodeError if it is not one."""
+    if len(data) > FRAME_BYTES_MAX:
+        raise DecodeError(f"frame has {len(data)} bytes; at most {FRAME_BYTES_MAX} are allowed")
+    try:
+        return hub_pb2.Frame.FromString(data)
+    except ProtobufDecodeError as error:
+        raise DecodeError(f"not a frame: {error}") from error
+
+
+def check_frame(frame: hub_pb2.Frame) -> None:
+    """Raise BadTopic or DecodeError unless the frame's envelope is sound and its body arrived as it was sent."""
+    check_topic(frame.topic)
+    if frame.sequence == 0:
+        raise DecodeError("frame has no sequence; number frames from 1")
+    if not 0 < frame.count <= FRAME_MESSAGES_MAX:
+        raise DecodeError(f"frame says it has {frame.count} messages; 1 to {FRAME_MESSAGES_MAX} are allowed")
+    if frame.encoding not in _ENCODINGS:
+        raise DecodeError(f"frame has the unknown encoding {frame.encoding}")
+    if len(frame.key.encode()) > KEY_BYTES_MAX:
+        raise DecodeError(f"frame has a key of {len(frame.key)} characters; at most {KEY_BYTES_MAX} bytes are allowed")
+    if frame.skipped_frames >= frame.sequence:
+        raise DecodeError(f"frame {frame.sequence} says {frame.skipped_frames} frames before it were skipped")
+    if zlib.crc32(frame.body) != frame.crc32:
+        raise DecodeError("frame body does not match its CRC; it was damaged on the way")
+
+
+def open_messages(frame: hub_pb2.Frame) -> tuple[Sequence[bytes], dict[int, dict[str, str]]]:
+    """(contents, headers by position) of a frame of messages; DecodeError unless it holds what it says."""
+    if frame.encoding == ENCODING_MESSAGES:
+        body = frame.body
+    elif frame.encoding == ENCODING_MESSAGES_ZSTD:
+        body = decompress(frame.body, size_max=FRAME_RAW_BYTES_MAX)
+    else:
+        raise DecodeError(f"frame holds no messages but encoding {frame.encoding}")
+    try:
+        block = hub_pb2.MessageBlock.FromString(body)
+    except ProtobufDecodeError as error:
+        raise DecodeError(f"frame body is not a block of messages: {error}") from error
+    contents = block.content
+    if len(contents) != frame.count:
+        raise DecodeError(f"frame says {frame.count} messages but holds {len(contents)}")
+    headers = {}
+    for meta in block.meta:
+        if meta.index >= len(contents):
+            raise DecodeError(f"frame has headers for message {meta.index} of {len(contents)}")
+        headers[meta.index] = dict(meta.headers)
+    return list(contents), headers
