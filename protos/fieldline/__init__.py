@@ -1,9 +1,9 @@
 """Fieldline's contract and client SDK: what both sides and every outside agent stand on.
 
-    async with Runtime("127.0.0.1:50051", name="my-agent") as runtime:
-        async with runtime.subscribe("readings/#") as messages:
-            async for message in messages:
-                ...
+async with Runtime("127.0.0.1:50051", name="my-agent") as runtime:
+    async with runtime.subscribe("readings/#") as messages:
+        async for message in messages:
+            ...
 """
 
 # The version comes first: the client tells it to the hub.

@@ -35,7 +35,9 @@ _Path = tuple[str | int, ...]
 class Settings(pydantic.BaseModel):
     """Base of every settings class: frozen, unknown keys refused, defaults checked too."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+    )
 
 
 class FileSettings(Settings):
@@ -128,7 +130,7 @@ def _refuse_depth_and_aliases(text: str, name: str) -> None:
     depth = 0
     try:
         for event in yaml.parse(text, Loader=_Loader):
-            line = event.start_mark.line + 1
+            line = event.start_mark.line + 1 if event.start_mark else 1
             if isinstance(event, yaml.AliasEvent):
                 raise ConfigError(f"{name}:{line}: aliases (*{event.anchor}) are not allowed; write the value out")
             if isinstance(event, yaml.CollectionStartEvent):
@@ -156,7 +158,7 @@ class _Builder:
         self.problems: list[str] = []
         self.lines: dict[_Path, int] = {}
         self._environment = environment
-        self._resolver = _Loader("")
+        self._resolver: Any = _Loader("")  # for its rules of what a plain word means; reads nothing
 
     def build(self, node: yaml.Node, path: _Path) -> Any:
         self.lines.setdefault(path, node.start_mark.line + 1)
@@ -191,7 +193,7 @@ class _Builder:
             if node.style is None:  # an unquoted value keeps its type: port: ${PORT:-502} is a number
                 tag = self._resolver.resolve(yaml.ScalarNode, text, (True, False))
         try:
-            return self._resolver.construct_object(yaml.ScalarNode(tag, text, node.start_mark))  # type: ignore[no-untyped-call]
+            return self._resolver.construct_object(yaml.ScalarNode(tag, text, node.start_mark))
         except (yaml.YAMLError, ValueError) as error:
             line = node.start_mark.line + 1
             self.problems.append(f"{self.name}:{line}: {_dotted(path)}: {text!r} cannot be read ({error}); quote it")

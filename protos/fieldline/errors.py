@@ -1,16 +1,16 @@
 """What can go wrong, as one tree.
 
-    FieldlineError
-    ├── ConfigError             a configuration file is wrong: file, line, key and cure
-    ├── LimitError              a value is over a bound of fieldline.limits (also a ValueError)
-    ├── BadTopic, BadName       a topic, filter or name breaks the rules (also ValueErrors)
-    ├── DecodeError             bytes from outside are not what they claim to be
-    └── HubError                the hub refused, or is not there
-        ├── HubUnavailable      not reachable, or shutting down: trying again may help
-        ├── Refused             the hub will say no again: `code` says why
-        │   └── SequenceGap     frames are missing: `expected` says which one the hub waits for
-        ├── BufferFull          publish(..., wait=False) found no room
-        └── Closed              the runtime or subscription has been closed
+FieldlineError
+├── ConfigError             a configuration file is wrong: file, line, key and cure
+├── LimitError              a value is over a bound of fieldline.limits (also a ValueError)
+├── BadTopic, BadName       a topic, filter or name breaks the rules (also ValueErrors)
+├── DecodeError             bytes from outside are not what they claim to be
+└── HubError                the hub refused, or is not there
+    ├── HubUnavailable      not reachable, or shutting down: trying again may help
+    ├── Refused             the hub will say no again: `code` says why
+    │   └── SequenceGap     frames are missing: `expected` says which one the hub waits for
+    ├── BufferFull          publish(..., wait=False) found no room
+    └── Closed              the runtime or subscription has been closed
 """
 
 __all__ = [

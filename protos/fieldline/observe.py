@@ -38,7 +38,8 @@ class MetricsServer:
 
         def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
             if environ.get("PATH_INFO") == "/metrics":
-                return metrics(environ, start_response)
+                page: Iterable[bytes] = metrics(environ, start_response)
+                return page
             if environ.get("PATH_INFO") == "/healthz":
                 return _json(health(), start_response)
             start_response("404 Not Found", [("Content-Type", "text/plain")])

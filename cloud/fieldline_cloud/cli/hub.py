@@ -15,7 +15,9 @@ __all__ = ["hub"]
 
 
 def hub(
-    config: Annotated[Path | None, typer.Argument(help="hub.yaml; without it the defaults and the options below")] = None,
+    config: Annotated[
+        Path | None, typer.Argument(help="hub.yaml; without it the defaults and the options below")
+    ] = None,
     listen: Annotated[str | None, typer.Option(help="Address and port for gRPC, e.g. 127.0.0.1:50051")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder for the log")] = None,
     metrics: Annotated[str | None, typer.Option(help="Address and port of /metrics and /healthz")] = None,

@@ -10,9 +10,16 @@ from typing import TypeVar
 
 from fieldline.topics import matches
 from fieldline_cloud.hub.committer import Committer
-from fieldline_cloud.hub.core.outlet import Outlet, Record
+from fieldline_cloud.hub.core.outlet import Outlet
 from fieldline_cloud.hub.core.topic_index import TopicIndex
-from fieldline_cloud.hub.engines.base import Append, Appended, Engine, IncomingFrame, ProducerKey, StorageError
+from fieldline_cloud.hub.engines.base import (
+    Append,
+    Appended,
+    Engine,
+    IncomingFrame,
+    ProducerKey,
+    StorageError,
+)
 from fieldline_cloud.hub.errors import HubRefusal
 from fieldline_cloud.hub.settings import HubSettings
 
@@ -89,7 +96,10 @@ class Broker:
         return number
 
     async def publish(
-        self, producer: ProducerKey, frames: Sequence[IncomingFrame], done: Callable[[Appended | StorageError], None]
+        self,
+        producer: ProducerKey,
+        frames: Sequence[IncomingFrame],
+        done: Callable[[Appended | StorageError], None],
     ) -> None:
         """Hand frames to the log; waits while the disk is too far behind. `done` hears what became of them."""
         for frame in frames:

@@ -19,8 +19,8 @@ __all__ = ["Hub"]
 
 log = logging.getLogger(__name__)
 
-# The writer thread and the event loop share one interpreter lock. With the default of 5 ms a commit that is done waits up to
-# 5 ms for a busy loop to let go; measured in docs/decisions/0003-log-chunks.md.
+# The writer thread and the event loop share one interpreter lock. With the default of 5 ms a commit that is done waits
+# up to 5 ms for a busy loop to let go; measured in docs/decisions/0003-log-chunks.md.
 _SWITCH_INTERVAL_S = 0.0005
 
 

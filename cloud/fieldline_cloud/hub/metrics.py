@@ -1,4 +1,4 @@
-"""/metrics and /healthz of a hub. Values are read from plain counters at scrape time; nothing is added to a hot path."""
+"""/metrics and /healthz of a hub. Values are plain counters read at scrape time; hot paths pay nothing."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -42,7 +42,11 @@ class HubCollector(Collector):
             ("frames_stored", "Frames appended to the log.", counters.frames_stored),
             ("messages_stored", "Messages (or readings) in those frames.", counters.messages_stored),
             ("bytes_stored", "Bytes of those frames, as they are delivered.", counters.bytes_stored),
-            ("frames_duplicate", "Frames that were here already, acknowledged and dropped.", counters.frames_duplicate),
+            (
+                "frames_duplicate",
+                "Frames that were here already, acknowledged and dropped.",
+                counters.frames_duplicate,
+            ),
             ("frames_delivered", "Frames sent to subscribers.", counters.frames_delivered),
             ("bytes_delivered", "Bytes of those frames.", counters.bytes_delivered),
             ("frames_missed", "Frames lost by live subscribers that read too slowly.", self._missed()),
@@ -60,8 +64,16 @@ class HubCollector(Collector):
         for name, text, value in (
             ("publish_streams", "Open publish streams.", broker.statistics.publish_streams),
             ("subscribe_streams", "Open subscribe streams.", broker.statistics.subscribe_streams),
-            ("subscribers_behind", "Subscribers reading from the log.", sum(s.outlet.behind for s in subscribers)),
-            ("queued_bytes", "Bytes waiting for subscribers.", sum(s.outlet.queued_bytes for s in subscribers)),
+            (
+                "subscribers_behind",
+                "Subscribers reading from the log.",
+                sum(s.outlet.behind for s in subscribers),
+            ),
+            (
+                "queued_bytes",
+                "Bytes waiting for subscribers.",
+                sum(s.outlet.queued_bytes for s in subscribers),
+            ),
             ("pending_bytes", "Bytes waiting for the disk.", broker.committer.pending_bytes),
             ("log_first_offset", "Oldest offset kept.", log.first_offset),
             ("log_next_offset", "Offset the next frame will get.", log.next_offset),
@@ -91,7 +103,9 @@ class HubCollector(Collector):
 
     def _backlog(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(
-            "fieldline_hub_durable_backlog_offsets", "Offsets a durable subscription has not acknowledged.", labels=["durable"]
+            "fieldline_hub_durable_backlog_offsets",
+            "Offsets a durable subscription has not acknowledged.",
+            labels=["durable"],
         )
         broker = self._hub.broker
         for durable, next_offset in sorted(broker.engine.cursors().items()):

@@ -62,7 +62,7 @@ def run(app: Callable[[], Any]) -> None:
 
 
 def main() -> None:
-    """Entry point of `fieldline`. Loads only the sub-command that was asked for, so that `fieldline pub` starts fast."""
+    """Entry point of `fieldline`. Loads only the sub-command asked for, so that `fieldline pub` starts fast."""
     app = new_app("Fieldline: readings from the plant floor to the people who keep it running.")
     app.callback()(_root)
     found = {entry.name: entry for entry in entry_points(group="fieldline.commands")}
@@ -73,7 +73,9 @@ def main() -> None:
     run(app)
 
 
-def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True)) -> None:
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
+) -> None:
     if version:
         print(f"fieldline {__version__}")
         raise typer.Exit

@@ -14,7 +14,9 @@ __all__ = ["pub"]
 
 def pub(
     topic: Annotated[str, typer.Argument(help="Topic to publish to, e.g. notes/site/hall-a")],
-    message: Annotated[str | None, typer.Argument(help="The message; left out: one message for each line of stdin")] = None,
+    message: Annotated[
+        str | None, typer.Argument(help="The message; left out: one message for each line of stdin")
+    ] = None,
     hub: HubOption = "127.0.0.1:50051",
     key: Annotated[str, typer.Option(help="Ordering key")] = "",
     name: Annotated[str, typer.Option(help="Name of this client")] = "fieldline-pub",

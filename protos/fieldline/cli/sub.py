@@ -24,7 +24,8 @@ def sub(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on each line")] = False,
     durable: Annotated[str, typer.Option(help="Keep the position under this name; go on there next time")] = "",
     start: Annotated[
-        str, typer.Option("--from", help="live, start, or an offset; a durable that exists goes on at its own position")
+        str,
+        typer.Option("--from", help="live, start, or an offset; a durable that exists goes on at its own position"),
     ] = "live",
     count: Annotated[int | None, typer.Option(help="End after so many lines", min=1)] = None,
     until_end: Annotated[bool, typer.Option("--until-end", help="End when the history has been printed")] = False,
@@ -93,7 +94,12 @@ async def _print(
 
 def rows(delivery: "Delivery") -> Iterator[dict[str, Any]]:
     """What a delivery says, as flat dictionaries: one for each reading, or for each message."""
-    place = {"topic": delivery.topic, "offset": delivery.offset, "producer": delivery.producer, "sequence": delivery.sequence}
+    place = {
+        "topic": delivery.topic,
+        "offset": delivery.offset,
+        "producer": delivery.producer,
+        "sequence": delivery.sequence,
+    }
     if delivery.is_readings:
         yield from _reading_rows(delivery, place)
         return
@@ -110,7 +116,7 @@ def rows(delivery: "Delivery") -> Iterator[dict[str, Any]]:
 def _reading_rows(delivery: "Delivery", place: dict[str, Any]) -> Iterable[dict[str, Any]]:
     from fieldline.cli.text import plain_value, timestamp
 
-    site, area, device = (delivery.topic.split("/") + ["", "", ""])[1:4]
+    site, area, device = [*delivery.topic.split("/"), "", "", ""][1:4]
     for reading in delivery.readings():
         yield {
             **place,

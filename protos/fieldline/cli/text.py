@@ -46,7 +46,12 @@ def alert_row(content: bytes) -> dict[str, Any]:
         "cleared_at": timestamp(alert.cleared_at_ns) if alert.cleared_at_ns else None,
         "message": alert.message,
         "evidence": [
-            {"tag": one.tag, "at": timestamp(one.at_ns), "value": plain_value(one.value), "limit": plain_value(one.limit)}
+            {
+                "tag": one.tag,
+                "at": timestamp(one.at_ns),
+                "value": plain_value(one.value),
+                "limit": plain_value(one.limit),
+            }
             for one in alert.evidence
         ],
     }

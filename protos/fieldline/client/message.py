@@ -77,6 +77,11 @@ class Delivery:
         """The closed body, as it travels."""
         return self._frame.body
 
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of the whole frame as it was published."""
+        return self._frame.ByteSize()
+
     def readings(self) -> list[Reading]:
         """The readings of a gateway's frame."""
         return decode_readings(self._frame.body)

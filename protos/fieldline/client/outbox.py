@@ -109,7 +109,14 @@ class Outbox:
         return None
 
     def add(
-        self, topic: str, key: str, content: bytes, headers: Mapping[str, str] | None, *, now_s: float, now_ns: int
+        self,
+        topic: str,
+        key: str,
+        content: bytes,
+        headers: Mapping[str, str] | None,
+        *,
+        now_s: float,
+        now_ns: int,
     ) -> Batch:
         """Put a message into its batch and return that. Raises BadTopic or LimitError and then has added nothing."""
         size = len(content) + _MESSAGE_OVERHEAD_BYTES

@@ -1,7 +1,7 @@
 """Sends numbered frames to a hub until it has acknowledged them, through every loss of the link.
 
-The frames come from a `FrameSource`: the runtime's outbox in memory, or a gateway's spool on disk. The producer keeps no
-frame of its own; after a reconnect it asks the source again from where the hub says it stopped.
+The frames come from a `FrameSource`: the runtime's outbox in memory, or a gateway's spool on disk. The producer keeps
+no frame of its own; after a reconnect it asks the source again from where the hub says it stopped.
 """
 
 import asyncio
@@ -115,7 +115,11 @@ class _Session:
     """One life of the stream, from hello to its end."""
 
     def __init__(
-        self, producer: FrameProducer, channel: grpc.aio.Channel, source: FrameSource, in_flight_bytes_max: int
+        self,
+        producer: FrameProducer,
+        channel: grpc.aio.Channel,
+        source: FrameSource,
+        in_flight_bytes_max: int,
     ) -> None:
         self._producer = producer
         self._source = source

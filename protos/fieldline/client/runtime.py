@@ -240,7 +240,8 @@ class Runtime:
                 await self._channel.channel_ready()
         except TimeoutError:
             raise HubUnavailable(
-                f"no hub answers at {self.address} within {timeout_s:g} s; start one with 'fieldline hub', or check the address"
+                f"no hub answers at {self.address} within {timeout_s:g} s; "
+                "start one with 'fieldline hub', or check the address"
             ) from None
 
 

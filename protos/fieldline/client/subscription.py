@@ -229,7 +229,8 @@ class Subscription:
             start=start.to_proto(),
             lossy=self._lossy,
             credit=hub_pb2.Credit(
-                frames=max(1, self._frames_max - len(self._queue)), bytes=max(1, self._bytes_max - waiting_bytes)
+                frames=max(1, self._frames_max - len(self._queue)),
+                bytes=max(1, self._bytes_max - waiting_bytes),
             ),
         )
 

@@ -106,14 +106,18 @@ def _check_counts(columns: Columns) -> None:
             f"{series} series with {len(columns.axis)} axis numbers on {axes} axes for {columns.count} readings"
         )
     if 0 in columns.axis_len or sum(columns.axis_len) > columns.count:
-        raise DecodeError(f"time axes of {sum(columns.axis_len)} points for {columns.count} readings, or an empty one")
+        raise DecodeError(
+            f"time axes of {sum(columns.axis_len)} points for {columns.count} readings, or an empty one"
+        )
 
 
 def _tags(columns: Columns, tag_names: Mapping[int, str] | None) -> list[str]:
     series = len(columns.enc)
     if tag_names is None:
         if len(columns.names) != series or columns.tag:
-            raise DecodeError(f"{len(columns.names)} names and {len(columns.tag)} ids for {series} series by name")
+            raise DecodeError(
+                f"{len(columns.names)} names and {len(columns.tag)} ids for {series} series by name"
+            )
         return list(columns.names)
     if len(columns.tag) != series or columns.names:
         raise DecodeError(f"{len(columns.tag)} ids and {len(columns.names)} names for {series} series by id")
@@ -147,9 +151,13 @@ def _series(columns: Columns, tags: list[str], strings: list[str]) -> list[Serie
     lengths = [axis_lengths[axis] for axis in axes]
     if sum(lengths) != columns.count:
         raise DecodeError(f"series of {sum(lengths)} points for {columns.count} readings")
-    with_ulps = [length for length, enc in zip(lengths, encodings, strict=True) if enc // MODE_STEP == DECIMAL_ULP]
+    with_ulps = [
+        length for length, enc in zip(lengths, encodings, strict=True) if enc // MODE_STEP == DECIMAL_ULP
+    ]
     all_lengths = [*axis_lengths, *lengths, *with_ulps]
-    decoded = decode_columns_of(all_lengths, list(columns.col), list(columns.head), columns.data, columns.resid)
+    decoded = decode_columns_of(
+        all_lengths, list(columns.col), list(columns.head), columns.data, columns.resid
+    )
     moments = [_moments(numbers, columns.t0_ns, columns.t_exp) for numbers in decoded[: len(axis_lengths)]]
     integers = decoded[len(axis_lengths) : len(axis_lengths) + len(tags)]
     ulps = iter(decoded[len(axis_lengths) + len(tags) :])
@@ -177,15 +185,19 @@ def _moments(numbers: list[int], t0_ns: int, t_exp: int) -> list[int]:
 def _with_qualities(series: list[Series], columns: Columns) -> list[Series]:
     codes = list(columns.q_code)
     if len(columns.q_pos) != len(codes) or len(codes) > columns.count:
-        raise DecodeError(f"{len(columns.q_pos)} positions for {len(codes)} qualities of {columns.count} readings")
+        raise DecodeError(
+            f"{len(columns.q_pos)} positions for {len(codes)} qualities of {columns.count} readings"
+        )
     if 0 in columns.q_pos[1:]:
         raise DecodeError("two qualities for one reading")
     positions = list(accumulate(columns.q_pos))
     if positions[-1] >= columns.count:
         raise DecodeError(f"a quality for reading {positions[-1]} of {columns.count}")
     missing = [code - NO_VALUE for code in codes if code >= NO_VALUE]
-    if max(codes) >= 2 * NO_VALUE or (missing and min(missing) < Quality.UNCERTAIN):
-        raise DecodeError(f"quality code {max(codes)} is over {2 * NO_VALUE - 1}, or good without a value")
+    if 0 in codes or max(codes) >= 2 * NO_VALUE or (missing and min(missing) < Quality.UNCERTAIN):
+        raise DecodeError(
+            f"quality codes {min(codes)}..{max(codes)} are not all in 1..511, or good without a value"
+        )
     all_codes = [0] * columns.count
     for position, code in zip(positions, codes, strict=True):
         all_codes[position] = code

@@ -1,11 +1,10 @@
-"""Readings as the Columns message: series, shared time axes, qualities, strings; every bound checked."""
+"""Readings as the Columns message: series, shared time axes, qualities, names; every bound checked."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from itertools import repeat
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from itertools import pairwise, repeat
 from math import gcd
-from operator import attrgetter, sub
-from typing import Final, NamedTuple
+from operator import sub
+from typing import Final
 
 from fieldline.errors import LimitError
 from fieldline.limits import (
@@ -18,22 +17,15 @@ from fieldline.limits import (
 from fieldline.model import Reading
 from fieldline.v1.readings_pb2 import Columns
 from fieldline.wire._column_encoder import Column, encode_column, planes
-from fieldline.wire._modes import BOOLEAN, INT64, INT64_MAX, INT64_MIN, MODE_STEP, STRING, TIME_EXPONENTS
-from fieldline.wire._series import TypedSeries, series_of
-from fieldline.wire._value_encoder import Encoded, Hint, encode_floats
+from fieldline.wire._modes import INT64_MAX, INT64_MIN, TIME_EXPONENTS
+from fieldline.wire._series import SeriesMajor, series_major
+from fieldline.wire._series_encoder import encode_series
+from fieldline.wire._value_encoder import Hint
 
 __all__ = ["encode_columns"]
 
-_AT = attrgetter("at_ns")
 _TAG_ID_MAX: Final = (1 << 31) - 1
 _VARINTS_READINGS_MAX: Final = 200  # above, byte planes win on nearly every batch and trying both costs time
-
-
-class _Coded(NamedTuple):
-    axis: int
-    enc: int
-    column: Column
-    ulps: Column | None
 
 
 def encode_columns(
@@ -44,124 +36,76 @@ def encode_columns(
     `hints` says, and learns, how the floats of each tag are best encoded.
     """
     if len(readings) > BATCH_READINGS_MAX:
-        raise LimitError(
-            f"{len(readings)} readings in one batch; BATCH_READINGS_MAX is {BATCH_READINGS_MAX}: send several batches"
-        )
+        raise _too_many(len(readings), "readings", "BATCH_READINGS_MAX", BATCH_READINGS_MAX)
     if not readings:
         return [Columns(version=1).SerializeToString()]
-    series = list(_all_series(readings, tag_ids))
-    if len(series) > BATCH_SERIES_MAX:
-        raise LimitError(
-            f"{len(series)} tags and types in one batch; BATCH_SERIES_MAX is {BATCH_SERIES_MAX}: send several batches"
-        )
-    return _serialise(*_message(readings, series, tag_ids, hints))
+    flat = series_major(readings, tag_ids)
+    if len(flat.tags) > BATCH_SERIES_MAX:
+        raise _too_many(len(flat.tags), "tags and types", "BATCH_SERIES_MAX", BATCH_SERIES_MAX)
+    return _serialise(*_message(flat, tag_ids, hints))
 
 
-def _all_series(readings: Sequence[Reading], tag_ids: Mapping[str, int] | None) -> Iterator[TypedSeries]:
-    groups: defaultdict[str, list[Reading]] = defaultdict(list)
-    for reading in readings:
-        groups[reading.tag].append(reading)
-    if tag_ids is None:
-        tags: Iterable[str] = groups
-    else:
-        unknown = groups.keys() - tag_ids.keys()
-        if unknown:
-            raise ValueError(f"tag {min(unknown)!r} has no id: add it to the tag table, or send names")
-        tags = sorted(groups, key=tag_ids.__getitem__)
-    for tag in tags:
-        yield from series_of(tag, groups[tag])
+def _too_many(count: int, what: str, name: str, limit: int) -> LimitError:
+    return LimitError(f"{count} {what} in one batch; {name} is {limit}: send smaller batches")
 
 
 def _message(
-    readings: Sequence[Reading],
-    series: list[TypedSeries],
-    tag_ids: Mapping[str, int] | None,
-    hints: MutableMapping[str, Hint],
+    flat: SeriesMajor, tag_ids: Mapping[str, int] | None, hints: MutableMapping[str, Hint]
 ) -> tuple[Columns, list[Column]]:
     """The message without its columns, and the columns."""
-    t0_ns = _first_moment(readings)
+    t0_ns = _first_moment(flat)
     axes: dict[tuple[int, ...], int] = {}
+    axis = [axes.setdefault(tuple(flat.at_ns[start:end]), len(axes)) for start, end in pairwise(flat.bounds)]
     strings: dict[str, int] = {}
-    coded: list[_Coded] = []
-    for one in series:
-        encoded = _integers(one, hints, strings)
-        ulps = encode_column(encoded.ulps) if encoded.ulps else None
-        axis = axes.setdefault(one.at_ns, len(axes))
-        coded.append(_Coded(axis, encoded.enc, encode_column(encoded.integers), ulps))
-    t_exp, time_columns = _time_columns(axes, t0_ns)
+    encoded = encode_series(flat, hints, strings)
+    t_exp, time_columns = _time_columns(axes, flat.at_ns, t0_ns)
     columns = Columns(
         version=1,
-        count=len(readings),
+        count=len(flat.at_ns),
         t0_ns=t0_ns,
         t_exp=t_exp,
-        axis=_deltas([one.axis for one in coded]),
+        axis=_deltas(axis),
         axis_len=map(len, axes),
-        enc=[one.enc for one in coded],
-        strings=strings,
+        enc=[one.enc for one in encoded],
     )
-    columns.q_pos.extend(_deltas([position for position, _ in _qualities(series)]))
-    columns.q_code.extend([code for _, code in _qualities(series)])
-    _identify(columns, series, tag_ids)
-    ulps = [one.ulps for one in coded if one.ulps is not None]
-    return columns, [*time_columns, *(one.column for one in coded), *ulps]
+    _add_texts(columns, list(strings), None if tag_ids is not None else flat.tags)
+    if tag_ids is not None:
+        columns.tag.extend(_deltas(_checked_ids([tag_ids[tag] for tag in flat.tags])))
+    if flat.codes is not None:
+        positions = [position for position, code in enumerate(flat.codes) if code]
+        columns.q_pos.extend(_deltas(positions))
+        columns.q_code.extend(filter(None, flat.codes))
+    ulps = [encode_column(one.ulps) for one in encoded if one.ulps is not None]
+    return columns, [*time_columns, *(encode_column(one.integers) for one in encoded), *ulps]
 
 
-def _first_moment(readings: Sequence[Reading]) -> int:
-    first, last = min(readings, key=_AT), max(readings, key=_AT)
-    for reading in (first, last):
-        if not INT64_MIN <= reading.at_ns <= INT64_MAX:
-            raise LimitError(f"at_ns {reading.at_ns} of tag {reading.tag!r} does not fit 64 bits")
-    return first.at_ns
+def _first_moment(flat: SeriesMajor) -> int:
+    first, last = min(flat.at_ns), max(flat.at_ns)
+    for moment in (first, last):
+        if not INT64_MIN <= moment <= INT64_MAX:
+            place = flat.at_ns.index(moment)
+            tag = next(tag for tag, end in zip(flat.tags, flat.bounds[1:], strict=True) if place < end)
+            raise LimitError(f"at_ns {moment} of tag {tag!r} does not fit 64 bits")
+    return first
 
 
-def _integers(series: TypedSeries, hints: MutableMapping[str, Hint], strings: dict[str, int]) -> Encoded:
-    if series.floats is not None:
-        encoded, hint = encode_floats(series.floats, hints.get(series.tag))
-        if hint is not None:
-            hints[series.tag] = hint
-        return encoded
-    if series.integers is not None:
-        return Encoded(INT64 * MODE_STEP, series.integers)
-    if series.booleans is not None:
-        return Encoded(BOOLEAN * MODE_STEP, list(map(int, series.booleans)))
-    assert series.strings is not None
-    return Encoded(STRING * MODE_STEP, [strings.setdefault(text, len(strings)) for text in series.strings])
-
-
-def _time_columns(axes: Iterable[tuple[int, ...]], t0_ns: int) -> tuple[int, list[Column]]:
+def _time_columns(axes: Iterable[tuple[int, ...]], at_ns: list[int], t0_ns: int) -> tuple[int, list[Column]]:
     """The time unit as a power of ten, and one column per axis."""
-    since = [list(map(sub, axis, repeat(t0_ns))) for axis in axes]
-    common = gcd(*(gcd(*axis) for axis in since))
+    common = gcd(*map(sub, at_ns, repeat(t0_ns)))
     t_exp = next(exponent for exponent in TIME_EXPONENTS if common % 10**exponent == 0)
     unit = 10**t_exp
-    return t_exp, [encode_column([ns // unit for ns in axis] if t_exp else axis) for axis in since]
+    return t_exp, [encode_column([(moment - t0_ns) // unit for moment in axis]) for axis in axes]
 
 
-def _qualities(series: list[TypedSeries]) -> Iterator[tuple[int, int]]:
-    """Position and code of every reading that is not simply good, series after series."""
-    start = 0
-    for one in series:
-        if one.codes is not None:
-            yield from ((start + place, code) for place, code in enumerate(one.codes) if code)
-        start += len(one.at_ns)
-
-
-def _identify(columns: Columns, series: list[TypedSeries], tag_ids: Mapping[str, int] | None) -> None:
-    bytes_total = sum(_checked_bytes(text, "string value") for text in columns.strings)
-    if tag_ids is None:
-        names = [one.tag for one in series]
+def _add_texts(columns: Columns, strings: list[str], names: list[str] | None) -> None:
+    bytes_total = sum(_checked_bytes(text, "string value") for text in strings)
+    if names is not None:
         bytes_total += sum(_checked_bytes(name, "tag name") for name in names)
         columns.names.extend(names)
-    else:
-        ids = [tag_ids[one.tag] for one in series]
-        if ids[0] < 0 or ids[-1] > _TAG_ID_MAX:
-            raise LimitError(f"tag ids {ids[0]} to {ids[-1]} are not all in 0..{_TAG_ID_MAX}")
-        columns.tag.extend(_deltas(ids))
     if bytes_total > BATCH_STRINGS_BYTES_MAX:
-        raise LimitError(
-            f"{bytes_total} bytes of tag names and string values in one batch; "
-            f"BATCH_STRINGS_BYTES_MAX is {BATCH_STRINGS_BYTES_MAX}: send several batches"
-        )
+        what = "bytes of tag names and string values"
+        raise _too_many(bytes_total, what, "BATCH_STRINGS_BYTES_MAX", BATCH_STRINGS_BYTES_MAX)
+    columns.strings.extend(strings)
 
 
 def _checked_bytes(text: str, what: str) -> int:
@@ -170,14 +114,22 @@ def _checked_bytes(text: str, what: str) -> int:
     except UnicodeEncodeError as error:
         raise LimitError(f"{what} {text!r} is not valid Unicode") from error
     if size > BATCH_STRING_BYTES_MAX:
-        raise LimitError(f"{what} {text[:40]!r}... has {size} bytes; BATCH_STRING_BYTES_MAX is {BATCH_STRING_BYTES_MAX}")
+        limit = f"BATCH_STRING_BYTES_MAX is {BATCH_STRING_BYTES_MAX}"
+        raise LimitError(f"{what} {text[:40]!r}... has {size} bytes; {limit}")
     return size
 
 
+def _checked_ids(ids: list[int]) -> list[int]:
+    if ids[0] < 0 or ids[-1] > _TAG_ID_MAX:
+        raise LimitError(f"tag ids {ids[0]} to {ids[-1]} are not all in 0..{_TAG_ID_MAX}")
+    return ids
+
+
 def _serialise(message: Columns, columns: list[Column]) -> list[bytes]:
-    message.col.extend([column.order + 3 * column.width for column in columns])
+    widths = [column.width for column in columns]
+    message.col.extend([column.order + 3 * width for column, width in zip(columns, widths, strict=True)])
     message.head.extend([number for column in columns for number in (column.low, *column.starts)])
-    message.data = planes(columns)
+    message.data = planes(columns, widths)
     variants = [message.SerializeToString()]
     if message.count <= _VARINTS_READINGS_MAX:
         message.ClearField("data")
@@ -186,10 +138,7 @@ def _serialise(message: Columns, columns: list[Column]) -> list[bytes]:
         message.resid.extend([residual for column in columns for residual in column.residuals])
         variants.append(message.SerializeToString())
     if len(variants[0]) > BATCH_RAW_BYTES_MAX:
-        raise LimitError(
-            f"{message.count} readings make {len(variants[0])} bytes; BATCH_RAW_BYTES_MAX is {BATCH_RAW_BYTES_MAX}: "
-            "send smaller batches"
-        )
+        raise _too_many(len(variants[0]), "bytes", "BATCH_RAW_BYTES_MAX", BATCH_RAW_BYTES_MAX)
     return variants
 
 

@@ -7,7 +7,12 @@ could ask for a hundred. The sum of the bytes a field may honestly have bounds t
 from typing import Final
 
 from fieldline.errors import DecodeError
-from fieldline.limits import BATCH_RAW_BYTES_MAX, BATCH_READINGS_MAX, BATCH_SERIES_MAX, BATCH_STRINGS_BYTES_MAX
+from fieldline.limits import (
+    BATCH_RAW_BYTES_MAX,
+    BATCH_READINGS_MAX,
+    BATCH_SERIES_MAX,
+    BATCH_STRINGS_BYTES_MAX,
+)
 
 __all__ = ["check_fields"]
 

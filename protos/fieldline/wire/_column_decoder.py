@@ -43,7 +43,10 @@ def decode_columns_of(
         lows = [numbers[0] for numbers in heads]
         heads = [numbers[1:] for numbers in heads]
     parts = zip(counts, orders, heads, lows, columns, strict=True)
-    return [_integrated(_residuals(count, low, above), order, starts) for count, order, starts, low, above in parts]
+    return [
+        _integrated(_residuals(count, low, above), order, starts)
+        for count, order, starts, low, above in parts
+    ]
 
 
 def _heads(orders: list[int], head: Sequence[int], *, lows_inside: bool) -> list[Sequence[int]]:
@@ -79,7 +82,8 @@ def _from_planes(counts: list[int], widths: list[int], data: bytes) -> list[Sequ
         sources.append(iter(_unshuffled(data[start:end], width, totals[width])))
         start = end
     return [
-        list(islice(sources[width], count)) if width else None for count, width in zip(counts, widths, strict=True)
+        list(islice(sources[width], count)) if width else None
+        for count, width in zip(counts, widths, strict=True)
     ]
 
 

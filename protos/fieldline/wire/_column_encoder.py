@@ -34,6 +34,9 @@ def encode_column(numbers: list[int]) -> Column:
     The range of the residuals proved a better judge than their sizes or their entropy: it is what the byte planes
     are cut to, and it costs two passes.
     """
+    if len(numbers) == 1:
+        number = numbers[0] if numbers[0] <= INT64_MAX else wrap(numbers[0])
+        return Column(0, (), [number], number, number)
     return _best_column(numbers, _range_bits)
 
 
@@ -70,7 +73,10 @@ def _differences(numbers: list[int]) -> list[int]:
 
 
 def _head_bits(column: Column) -> int:
-    return sum(number.bit_length() + 1 for number in (column.low, *column.starts))
+    bits = column.low.bit_length() + 1
+    for start in column.starts:
+        bits += start.bit_length() + 1
+    return bits
 
 
 def _range_bits(column: Column) -> float:
@@ -83,11 +89,10 @@ def _size_bits(column: Column) -> float:
     return _head_bits(column) + sum(map(int.bit_length, column.residuals)) + len(column.residuals)
 
 
-def planes(columns: Sequence[Column]) -> bytes:
-    """Residuals, less the lowest of their column, as byte planes: all columns of one byte, then of two, and so on."""
+def planes(columns: Sequence[Column], widths: Sequence[int]) -> bytes:
+    """Residuals, less the lowest of their column, as byte planes: columns one byte wide, then two, and so on."""
     by_width: dict[int, list[int]] = {}
-    for column in columns:
-        width = column.width
+    for column, width in zip(columns, widths, strict=True):
         if width:
             by_width.setdefault(width, []).extend(_above_lowest(column))
     return b"".join(_shuffled(by_width[width], width) for width in sorted(by_width))
@@ -105,4 +110,3 @@ def _shuffled(numbers: list[int], width: int) -> bytes:
         words.byteswap()
     little = words.tobytes()
     return b"".join(little[plane :: words.itemsize] for plane in range(width))
-

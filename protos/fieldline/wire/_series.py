@@ -1,15 +1,16 @@
-"""The readings of one tag as series of one type each."""
+"""Readings in the order of the wire: tag after tag, and within a tag one type of value after the other."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, pairwise
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fieldline.errors import LimitError
-from fieldline.model import Quality, Reading, Value
-from fieldline.wire._modes import INT64_MAX, INT64_MIN, NO_VALUE
+from fieldline.model import Quality, Reading
+from fieldline.wire._modes import NO_VALUE
 
-__all__ = ["TypedSeries", "series_of"]
+__all__ = ["SeriesMajor", "series_major"]
 
 _AT = attrgetter("at_ns")
 _VALUE = attrgetter("value")
@@ -17,79 +18,100 @@ _QUALITY = attrgetter("quality")
 _TYPES: Final = (bool, float, int, str)  # bool first: it is an int, too
 
 
-@dataclass(frozen=True, slots=True)
-class TypedSeries:
-    """Moments and values of one tag; exactly one of the four value lists is there.
+class SeriesMajor(NamedTuple):
+    """All readings as flat columns; series number i is at bounds[i] to bounds[i + 1].
 
-    `codes` are quality codes, with NO_VALUE added where the value is only a placeholder; None if all are good.
+    Flat columns, because a poll brings one reading for each of many tags, and then work per series is what costs.
+    Every value of a series is exactly of its kind. `codes` are quality codes, with NO_VALUE added where the value is
+    only a placeholder; None if all are good.
     """
 
-    tag: str
-    at_ns: tuple[int, ...]
+    tags: list[str]
+    kinds: list[type]
+    bounds: list[int]
+    at_ns: list[int]
+    values: list[Any]
     codes: list[int] | None
-    floats: list[float] | None = None
-    integers: list[int] | None = None
-    booleans: list[bool] | None = None
-    strings: list[str] | None = None
 
 
-def series_of(tag: str, readings: Sequence[Reading]) -> list[TypedSeries]:
-    """One series per type of value, in the order the types appear; within each, readings keep their order.
+def series_major(readings: Iterable[Reading], tag_ids: Mapping[str, int] | None) -> SeriesMajor:
+    """`readings` by tag (ascending ids, else as tags appear) and type; within both they keep their order.
 
-    LimitError for an integer beyond 64 bits or a quality beyond 0..255, ValueError for a good reading without a
-    value, TypeError for a value of another type; all name the tag.
+    LimitError for a quality beyond 0..255, ValueError for a good reading without a value or a tag without an id,
+    TypeError for a value of a type that cannot be sent; all name the tag.
     """
-    values: list[Any] = list(map(_VALUE, readings))
+    groups: defaultdict[str, list[Reading]] = defaultdict(list)
+    for reading in readings:
+        groups[reading.tag].append(reading)
+    tags = list(groups) if tag_ids is None else _by_id(groups.keys(), tag_ids)
+    ordered = list(chain.from_iterable(map(groups.__getitem__, tags)))
+    bounds = [0]
+    for tag in tags:
+        bounds.append(bounds[-1] + len(groups[tag]))
+    values = list(map(_VALUE, ordered))
+    qualities = list(map(_QUALITY, ordered))
+    codes = _codes(ordered, qualities) if any(qualities) else None
     kinds = set(map(type, values))
-    qualities = list(map(_QUALITY, readings))
-    codes = _codes(tag, qualities) if any(qualities) else None
-    if len(kinds) == 1 and (kind := kinds.pop()) in _TYPES:
-        return [_series(tag, kind, tuple(map(_AT, readings)), codes, values)]
-    return _split(tag, list(map(_AT, readings)), values, codes or [0] * len(values))
+    flat = SeriesMajor(tags, [*kinds] * len(tags), bounds, list(map(_AT, ordered)), values, codes)
+    return flat if len(kinds) == 1 and kinds.issubset(_TYPES) else _typed(flat)
 
 
-def _series(tag: str, kind: type, at_ns: tuple[int, ...], codes: list[int] | None, values: list[Any]) -> TypedSeries:
-    if kind is float:
-        return TypedSeries(tag, at_ns, codes, floats=values)
-    if kind is bool:
-        return TypedSeries(tag, at_ns, codes, booleans=values)
-    if kind is str:
-        return TypedSeries(tag, at_ns, codes, strings=values)
-    for extreme in (min(values), max(values)):
-        if not INT64_MIN <= extreme <= INT64_MAX:
-            raise LimitError(f"value {extreme} of tag {tag!r} does not fit a signed 64-bit integer: send it as a float")
-    return TypedSeries(tag, at_ns, codes, integers=values)
+def _by_id(tags: Iterable[str], tag_ids: Mapping[str, int]) -> list[str]:
+    try:
+        return sorted(tags, key=tag_ids.__getitem__)
+    except KeyError as error:
+        raise ValueError(f"tag {error} has no id: add it to the tag table, or send names") from error
 
 
-def _codes(tag: str, qualities: list[Quality]) -> list[int]:
+def _codes(readings: list[Reading], qualities: Sequence[int]) -> list[int]:
     codes = list(map(int, qualities))
     if min(codes) < 0 or max(codes) >= NO_VALUE:
-        raise LimitError(f"a quality of tag {tag!r} is outside 0..255: {min(codes)}..{max(codes)}")
+        wrong = next(reading for reading in readings if not 0 <= reading.quality < NO_VALUE)
+        raise LimitError(f"quality {int(wrong.quality)} of tag {wrong.tag!r} is outside 0..{NO_VALUE - 1}")
     return codes
 
 
-def _split(tag: str, moments: list[int], values: list[Value], codes: list[int]) -> list[TypedSeries]:
-    """The slow path: several types, missing values, subclasses of the four types."""
-    # A missing value repeats the one before it, or else the one to come: a delta of nothing.
-    placeholder: Any = next((value for value in values if value is not None), 0)
-    kind = _kind(tag, placeholder)
-    parts: dict[type, tuple[list[int], list[int], list[Any]]] = {}
-    for at_ns, value, code in zip(moments, values, codes, strict=True):
-        if value is None:
-            if code < Quality.UNCERTAIN:
-                raise ValueError(f"a reading of tag {tag!r} has no value but quality {code}, which is good")
-            code += NO_VALUE
+def _typed(flat: SeriesMajor) -> SeriesMajor:
+    """`flat`, which is by tag only, by type as well."""
+    codes = flat.codes or [0] * len(flat.values)
+    typed = SeriesMajor([], [], [0], flat.at_ns, flat.values, codes)
+    for tag, (start, end) in zip(flat.tags, pairwise(flat.bounds), strict=True):
+        kinds = set(map(type, flat.values[start:end]))
+        if len(kinds) == 1 and kinds.issubset(_TYPES):
+            parts = {kinds.pop(): end - start}
         else:
+            parts = _split(tag, typed, start, end)
+        for kind, size in parts.items():
+            typed.tags.append(tag)
+            typed.kinds.append(kind)
+            typed.bounds.append(typed.bounds[-1] + size)
+    return typed
+
+
+def _split(tag: str, typed: SeriesMajor, start: int, end: int) -> dict[type, int]:
+    """Sort one tag's readings by type, in place; the size of each type's part.
+
+    The slow path, for several types, missing values and subclasses of the types we know. A missing value repeats
+    the one before it, or else the first to come: a delta of nothing.
+    """
+    assert typed.codes is not None
+    values = typed.values[start:end]
+    placeholder = next((value for value in values if value is not None), 0)
+    kind = _kind(tag, placeholder)
+    parts: dict[type, list[tuple[int, Any, int]]] = {}
+    for at_ns, value, code in zip(typed.at_ns[start:end], values, typed.codes[start:end], strict=True):
+        if value is not None:
             kind = _kind(tag, value)
-            placeholder = kind(value)
-        part = parts.setdefault(kind, ([], [], []))
-        part[0].append(at_ns)
-        part[1].append(code)
-        part[2].append(placeholder)
-    return [
-        _series(tag, kind, tuple(part_moments), part_codes if any(part_codes) else None, part_values)
-        for kind, (part_moments, part_codes, part_values) in parts.items()
-    ]
+            placeholder = value
+        elif code < Quality.UNCERTAIN:
+            raise ValueError(f"a reading of tag {tag!r} has no value but quality {code}, which is good")
+        missing = NO_VALUE if value is None else 0
+        parts.setdefault(kind, []).append((at_ns, kind(placeholder), code + missing))
+    rows = [row for part in parts.values() for row in part]
+    typed.at_ns[start:end] = [row[0] for row in rows]
+    typed.values[start:end] = [row[1] for row in rows]
+    typed.codes[start:end] = [row[2] for row in rows]
+    return {kind: len(part) for kind, part in parts.items()}
 
 
 def _kind(tag: str, value: Any) -> type:

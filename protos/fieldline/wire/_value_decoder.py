@@ -44,7 +44,9 @@ def check_encoding(enc: int) -> None:
         raise DecodeError(f"value mode {mode} cannot have exponent {exponent}")
 
 
-def decode_values(enc: int, numbers: list[int], ulps: list[int] | None, strings: Sequence[str]) -> Sequence[Value]:
+def decode_values(
+    enc: int, numbers: list[int], ulps: list[int] | None, strings: Sequence[str]
+) -> Sequence[Value]:
     """The values that `numbers` (signed 64-bit) stand for; DecodeError for a number its mode does not allow.
 
     `enc` has passed check_encoding; `ulps` is there for DECIMAL_ULP alone.

@@ -28,7 +28,7 @@ from fieldline.wire._modes import (
     ordered_float64,
 )
 
-__all__ = ["Encoded", "Hint", "encode_floats"]
+__all__ = ["Encoded", "Hint", "encode_as", "encode_floats"]
 
 _SAMPLE = 48  # values looked at for the number of decimals before all are verified
 _DIGITS_FLOAT64 = 15  # digits that every float64 keeps, so that 0.1 + 0.2 shows its one decimal
@@ -56,7 +56,7 @@ class Encoded(NamedTuple):
 def encode_floats(values: list[float], hint: Hint | None) -> tuple[Encoded, Hint | None]:
     """`values` (one at least) as integers, and the hint for the next values of the same tag."""
     if hint is not None and hint.uses < _USES_MAX:
-        encoded = _encode_as(values, hint.enc)
+        encoded = encode_as(values, hint.enc)
         if encoded is not None and _ulps_are_small(encoded):
             wide = encoded.enc >= FLOAT32 * MODE_STEP
             return encoded, Hint(hint.enc, hint.uses + 1) if wide else hint
@@ -75,7 +75,7 @@ def _search(values: list[float]) -> Encoded:
     best = Encoded(FLOAT64 * MODE_STEP, ordered_float64(values))
     best_bits = estimate_bits(best.integers)
     for enc in _candidates(values):
-        encoded = _encode_as(values, enc)
+        encoded = encode_as(values, enc)
         if encoded is None:
             continue
         bits = estimate_bits(encoded.integers) + (estimate_bits(encoded.ulps) if encoded.ulps else 0.0)
@@ -121,7 +121,7 @@ def _decimals(text: str) -> int:
     return max((0 if fraction == "0" else len(fraction)) - int(exponent or 0), 0)
 
 
-def _encode_as(values: list[float], enc: int) -> Encoded | None:
+def encode_as(values: list[float], enc: int) -> Encoded | None:
     """`values` in the given encoding, or None where it cannot say every bit of them."""
     mode, exponent = divmod(enc, MODE_STEP)
     if mode == FLOAT64:

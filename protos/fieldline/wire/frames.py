@@ -45,14 +45,20 @@ Headers = Mapping[str, str]
 def check_headers(headers: Headers) -> None:
     """Raise LimitError if one message may not carry these headers."""
     if len(headers) > HEADERS_PER_MESSAGE_MAX:
-        raise LimitError(f"{len(headers)} headers; at most {HEADERS_PER_MESSAGE_MAX} are allowed on a message")
+        raise LimitError(
+            f"{len(headers)} headers; at most {HEADERS_PER_MESSAGE_MAX} are allowed on a message"
+        )
     size = sum(len(name.encode()) + len(value.encode()) for name, value in headers.items())
     if size > HEADER_BYTES_MAX:
         raise LimitError(f"headers have {size} bytes; at most {HEADER_BYTES_MAX} are allowed on a message")
 
 
 def close_messages(
-    contents: Sequence[bytes], headers: Mapping[int, Headers], *, compress_from_bytes: int | None, level: int = 1
+    contents: Sequence[bytes],
+    headers: Mapping[int, Headers],
+    *,
+    compress_from_bytes: int | None,
+    level: int = 1,
 ) -> tuple[int, bytes]:
     """(encoding, body) of a block of messages; `headers` maps the position of a message to what it carries.
 
@@ -122,7 +128,9 @@ def check_frame(frame: hub_pb2.Frame) -> None:
     if frame.encoding not in _ENCODINGS:
         raise DecodeError(f"frame has the unknown encoding {frame.encoding}")
     if len(frame.key.encode()) > KEY_BYTES_MAX:
-        raise DecodeError(f"frame has a key of {len(frame.key)} characters; at most {KEY_BYTES_MAX} bytes are allowed")
+        raise DecodeError(
+            f"frame has a key of {len(frame.key)} characters; at most {KEY_BYTES_MAX} bytes are allowed"
+        )
     if frame.skipped_frames >= frame.sequence:
         raise DecodeError(f"frame {frame.sequence} says {frame.skipped_frames} frames before it were skipped")
     if zlib.crc32(frame.body) != frame.crc32:

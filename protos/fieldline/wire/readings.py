@@ -87,7 +87,9 @@ def encode_readings(
     return ReadingEncoder(level=level).encode(readings, tag_ids=tag_ids, tag_table=tag_table)
 
 
-def decode_readings(body: bytes, *, tag_names: Mapping[int, Mapping[int, str]] | None = None) -> list[Reading]:
+def decode_readings(
+    body: bytes, *, tag_names: Mapping[int, Mapping[int, str]] | None = None
+) -> list[Reading]:
     """The readings of a serialised ReadingBatch, tag after tag as the batch has them.
 
     Readings of one tag and one type of value keep the order they were encoded in; how tags were interleaved is
@@ -110,7 +112,9 @@ def decode_series(body: bytes, *, tag_names: Mapping[int, Mapping[int, str]] | N
     if batch.tag_table:
         names = (tag_names or {}).get(batch.tag_table)
         if names is None:
-            raise DecodeError(f"tag table {batch.tag_table} is not known: ask its producer to announce it again")
+            raise DecodeError(
+                f"tag table {batch.tag_table} is not known: ask its producer to announce it again"
+            )
     return decode_columns(_unpack(batch), names)
 
 

@@ -1,11 +1,11 @@
 """What one subscriber is still to be sent. Pure.
 
-An outlet is live while it takes frames as they are committed. When it falls behind it either loses frames (lossy, and
-counted) or turns to the log: `behind` is then True, committed frames are ignored, and the shell feeds it from the engine
-with `feed` until it has caught up.
+An outlet is live while it takes frames as they are committed. When it falls behind it either loses frames (lossy,
+and counted) or turns to the log: `behind` is then True, committed frames are ignored, and the shell feeds it from the
+engine with `feed` until it has caught up.
 
-Bounds: `queue_frames_max` and `queue_bytes_max` over what waits here. Frames are shared between outlets, so the memory of
-a slow subscriber is a list of references plus whatever the others have already sent.
+Bounds: `queue_frames_max` and `queue_bytes_max` over what waits here. Frames are shared between outlets, so the memory
+of a slow subscriber is a list of references plus whatever the others have already sent.
 """
 
 from collections import deque
@@ -89,7 +89,7 @@ class Outlet:
         return True
 
     def feed(self, records: Iterable[Record], *, next_offset: int, tail: int) -> None:
-        """Frames from the log, from `position` up to `next_offset`; at `tail` (the next to be dispatched) it is live."""
+        """Frames from the log, from `position` up to `next_offset`; at `tail`, the next dispatched, it is live."""
         for record in records:
             if record.offset >= self.position:
                 self._put(record)

@@ -7,7 +7,16 @@ from typing import NamedTuple, Protocol
 from fieldline.errors import FieldlineError
 from fieldline_cloud.hub.core.outlet import Record
 
-__all__ = ["Append", "Appended", "Chunk", "Engine", "IncomingFrame", "LogStatistics", "ProducerKey", "StorageError"]
+__all__ = [
+    "Append",
+    "Appended",
+    "Chunk",
+    "Engine",
+    "IncomingFrame",
+    "LogStatistics",
+    "ProducerKey",
+    "StorageError",
+]
 
 
 class StorageError(FieldlineError):
@@ -27,7 +36,7 @@ class IncomingFrame(NamedTuple):
     sequence: int
     skipped_frames: int
     topic: str
-    count: int
+    messages: int
     data: bytes
 
 
@@ -71,8 +80,8 @@ class LogStatistics:
 class Engine(Protocol):
     """A durable log of frames with producers and cursors.
 
-    `commit` and `trim` are called from one writer thread. `read`, `last_sequence`, `cursor` and `statistics` may be called
-    from any thread at the same time. All of them block.
+    `commit` and `trim` are called from one writer thread. All other methods may be called from any
+    thread at the same time. All of them block.
     """
 
     def commit(self, appends: Sequence[Append], cursors: Mapping[str, int]) -> list[Appended]:

@@ -1,7 +1,7 @@
 """The embedded log: SQLite in WAL mode, synchronous=FULL, one row for each group of frames that was committed together.
 
-A row ("chunk") holds its frames as they go over the wire, so a commit is one insert whatever its number of frames, and a
-replay sends what it reads. Why not a row per frame: docs/decisions/0003-log-chunks.md.
+A row ("chunk") holds its frames as they go over the wire, so a commit is one insert whatever its number of frames, and
+a replay sends what it reads. Why not a row per frame: docs/decisions/0003-log-chunks.md.
 
     chunks(first_offset, next_offset, stored_ms, topics, deliveries)
         topics      one uint32 topic id for each frame, little endian
@@ -68,7 +68,7 @@ class SqliteEngine:
 
     def _open_writer(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT_S)
-        db.execute("PRAGMA page_size=8192")
+        db.execute("PRAGMA page_size=4096")
         db.execute("PRAGMA auto_vacuum=INCREMENTAL")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
@@ -293,7 +293,7 @@ class _Group:
             if verdict is Verdict.NEW:
                 last = frame.sequence
                 records.append(self._number(producer, frame))
-                messages += frame.count
+                messages += frame.messages
             elif verdict is Verdict.DUPLICATE:
                 duplicates += 1
             else:
@@ -336,7 +336,7 @@ class _Group:
                 begin, size = index, 0
 
 
-class _translated:  # noqa: N801  # reads as a phrase: with _translated(path, "read")
+class _translated:
     """SQLite's errors as StorageError that says which file, what was tried, and why it failed."""
 
     def __init__(self, path: Path, tried: str) -> None:
@@ -348,7 +348,9 @@ class _translated:  # noqa: N801  # reads as a phrase: with _translated(path, "r
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, sqlite3.Error):
-            raise StorageError(f"log {self._path} cannot be {self._tried}: {error}; check disk space and rights") from error
+            raise StorageError(
+                f"log {self._path} cannot be {self._tried}: {error}; check disk space and rights"
+            ) from error
 
 
 def _unpack(packed: bytes) -> "array[int]":

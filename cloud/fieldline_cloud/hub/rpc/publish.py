@@ -101,7 +101,7 @@ class PublishStream:
         if len(data) > self._limits.frame_bytes_max:
             raise HubRefusal(
                 hub_pb2.ERROR_CODE_FRAME_TOO_LARGE,
-                f"frame has {len(data)} bytes; this hub takes at most {self._limits.frame_bytes_max}; send smaller ones",
+                f"frame has {len(data)} bytes; this hub takes at most {self._limits.frame_bytes_max}; split it",
             )
         try:
             frame = parse_frame(data)

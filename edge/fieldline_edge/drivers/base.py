@@ -1,0 +1,102 @@
+"""What every driver is: devices in, readings out, counters on the side.
+
+A driver is built from settings without touching the network, runs until it is cancelled, and ends when the
+readings it had in hand are with the sink. Trouble with a device is never an exception: it is readings with a
+bad quality.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fieldline.model import DeviceId, Reading
+
+__all__ = ["Clock", "Driver", "DriverStats", "Sink", "SystemClock"]
+
+
+class Clock(Protocol):
+    """Where a driver gets its time from. `monotonic` runs at the pace of the event loop's own clock."""
+
+    def time_ns(self) -> int:
+        """Unix time in nanoseconds; may jump when the clock is set."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from some fixed moment; never goes back."""
+        ...
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def time_ns(self) -> int:
+        """Unix time in nanoseconds."""
+        return time.time_ns()
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment."""
+        return time.monotonic()
+
+
+class Sink(Protocol):
+    """Takes readings from all drivers."""
+
+    def put(self, device: DeviceId, readings: Sequence[Reading]) -> None:
+        """Take readings of one device. Never blocks and never raises; called in the loop's thread only."""
+        ...
+
+
+@dataclass(slots=True)
+class DriverStats:
+    """Counters of one driver since it was built. They only grow, except `connected`, which is 0 or 1.
+
+    A poll is one look at one device; a request is one question on the wire; a message is one MQTT payload.
+    """
+
+    connected: int = 0
+    connects: int = 0  # connections made, the first one included
+    connects_failed: int = 0
+    reconnects: int = 0  # connections made after an earlier one was lost
+    polls: int = 0
+    polls_failed: int = 0  # at least one block gave no good answer
+    polls_late: int = 0  # begun more than a tenth of the period after they were due
+    polls_missed: int = 0  # never begun, because the poll before was still running
+    polls_skipped: int = 0  # not asked, because the device is backing off
+    requests: int = 0
+    requests_timed_out: int = 0
+    requests_refused: int = 0  # answered with an exception code
+    requests_garbled: int = 0  # answered with something else than was asked for
+    readings: int = 0
+    readings_bad: int = 0  # of these, with a bad quality
+    messages: int = 0
+    messages_retained: int = 0
+    messages_refused: int = 0  # not JSON, too long, or a time stamp that cannot be read
+    messages_dropped: int = 0  # pushed out of the full queue by newer ones
+    messages_unmatched: int = 0  # of no device
+    subscribes_refused: int = 0
+    values_refused: int = 0  # a path that leads nowhere, or a value of another type
+    errors: int = 0  # faults of our own, logged with a traceback
+
+    def count_readings(self, readings: Sequence[Reading]) -> None:
+        """Count readings about to be handed to the sink."""
+        self.readings += len(readings)
+        self.readings_bad += sum(1 for reading in readings if reading.quality.is_bad)
+
+
+class Driver(Protocol):
+    """Reads some devices over one connection."""
+
+    @property
+    def stats(self) -> DriverStats:
+        """The counters, live."""
+        ...
+
+    @property
+    def devices(self) -> Sequence[DeviceId]:
+        """The devices this driver speaks for, in the order of their configuration."""
+        ...
+
+    async def run(self) -> None:
+        """Read until cancelled; end when what was in flight is with the sink and the connection is closed."""
+        ...

@@ -1,0 +1,1 @@
+"""Modbus TCP: registers of a device become readings."""

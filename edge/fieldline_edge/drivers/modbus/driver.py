@@ -1,0 +1,74 @@
+"""All units behind one Modbus host and port: a poller for each, one connection for all."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from fieldline.model import DeviceId
+from fieldline_edge.drivers.base import Clock, DriverStats, Sink, SystemClock
+from fieldline_edge.drivers.modbus.client import Connection
+from fieldline_edge.drivers.modbus.poller import Poller
+from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
+
+__all__ = ["ModbusDriver"]
+
+
+class ModbusDriver:
+    """A driver for devices that share a host and port. `seed` makes the jitter of retries repeatable."""
+
+    def __init__(
+        self,
+        devices: Sequence[ModbusDeviceSettings],
+        *,
+        site: str,
+        sink: Sink,
+        clock: Clock | None = None,
+        seed: int = 0,
+    ) -> None:
+        if len({(device.host, device.port) for device in devices}) != 1:
+            raise ValueError("a Modbus driver serves the devices of one host and port; build one for each")
+        clock = clock or SystemClock()
+        host, port = devices[0].host, devices[0].port
+        self.stats = DriverStats()
+        self._connection = Connection(
+            host,
+            port,
+            backoff_max_s=min(device.backoff_ms_max for device in devices) / 1000,
+            clock=clock,
+            stats=self.stats,
+            source=random.Random(f"{seed}/{host}:{port}"),
+        )
+        self._pollers = [
+            Poller(
+                device,
+                site=site,
+                source=self._connection,
+                sink=sink,
+                clock=clock,
+                stats=self.stats,
+                seed=seed,
+            )
+            for device in devices
+        ]
+        self.devices: Sequence[DeviceId] = tuple(poller.device for poller in self._pollers)
+
+    async def run(self) -> None:
+        """Poll until cancelled. A request in flight then gets its answer or its timeout, and is handed over,
+        first.
+        """
+        polling = asyncio.create_task(self._poll_all())
+        try:
+            await asyncio.shield(polling)
+        except asyncio.CancelledError:
+            self._connection.stop()
+            for poller in self._pollers:
+                poller.stop()
+            await polling
+            raise
+        finally:
+            self._connection.close()
+
+    async def _poll_all(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for poller in self._pollers:
+                group.create_task(poller.run())

@@ -1,0 +1,1 @@
+"""MQTT: JSON messages of a sensor become readings."""

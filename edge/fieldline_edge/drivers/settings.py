@@ -1,0 +1,86 @@
+"""What the settings of all devices have in common: names, hosts, tags."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from fieldline.config import Settings
+from fieldline.model import DeviceId
+from fieldline.topics import check_name
+
+__all__ = ["DeviceSettings", "Host", "Name", "TagSettings", "check_unique_names"]
+
+_HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}\Z")
+
+
+def _host(value: str) -> str:
+    # A label over 63 characters makes the resolver raise something that is no OSError: better said here.
+    if not _HOST.match(value) or any(len(label) > 63 for label in value.split(".")):
+        raise ValueError(
+            f"{value[:80]!r} is not a host name or IP address; write it like 192.168.1.20 or plc-1.lan"
+        )
+    return value
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+Host = Annotated[str, AfterValidator(_host)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class TagSettings(Settings):
+    """One value of a device."""
+
+    name: Name
+    """Name of the tag, 1 to 64 of A-Z a-z 0-9 _ . - and unique in its device."""
+    unit: str = Field(default="", max_length=16)
+    """Unit of measure of the scaled value, like degC, bar or mm/s."""
+    scale: Finite = 1.0
+    """The raw number is multiplied by this; the value is then a float."""
+    offset: Finite = 0.0
+    """Added after scaling."""
+    min: Finite | None = None
+    """Smallest value the sensor can measure, after scaling; below it the quality is BAD_RANGE."""
+    max: Finite | None = None
+    """Largest value the sensor can measure, after scaling; above it the quality is BAD_RANGE."""
+
+    @model_validator(mode="after")
+    def _range_is_right(self) -> "TagSettings":
+        if self.scale == 0:
+            raise ValueError("scale: 0 would make every value the same; leave it out, or write 1")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min: {self.min:g} is above max: {self.max:g}; exchange them")
+        return self
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether scale, offset or limits are set at all."""
+        return self.scale != 1 or self.offset != 0 or self.min is not None or self.max is not None
+
+
+class DeviceSettings(Settings):
+    """One device: where its readings belong."""
+
+    name: Name
+    """Name of the device; its readings go to the topic readings/<site>/<area>/<name>."""
+    area: Name
+    """Part of the site the device stands in."""
+
+    def device_id(self, site: str) -> DeviceId:
+        """The device's full name in `site`."""
+        return DeviceId(site, self.area, self.name)
+
+
+def check_unique_names(tags: Sequence[TagSettings]) -> None:
+    """Raise ValueError naming the tags whose name stands twice."""
+    seen: set[str] = set()
+    twice: list[str] = []
+    for tag in tags:
+        if tag.name in seen and tag.name not in twice:
+            twice.append(tag.name)
+        seen.add(tag.name)
+    if twice:
+        raise ValueError(
+            f"tags: the name {', '.join(map(repr, twice[:5]))} stands more than once; rename one of each"
+        )

@@ -1,0 +1,102 @@
+"""Takes readings from the drivers and turns them into frames in the spool."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+
+from fieldline.model import DeviceId, Quality, Reading
+from fieldline_edge.batcher import Batch, Batcher
+from fieldline_edge.drivers.base import Clock
+from fieldline_edge.framing import Framer
+from fieldline_edge.spool import Loss, Spool
+
+__all__ = ["Intake"]
+
+log = logging.getLogger(__name__)
+
+_SLICE_S = 0.005  # encoding gives way to the drivers this often, or polls would come late
+
+
+class Intake:
+    """The sink of all drivers. `run` moves batches on when they are due; `flush` moves everything on at once.
+
+    Readings the codec cannot hold, and those pushed out of a full batcher, are counted and told to the hub as
+    a gap.
+    """
+
+    def __init__(self, batcher: Batcher, spool: Spool, *, clock: Clock, framer: Framer | None = None) -> None:
+        self._batcher = batcher
+        self._spool = spool
+        self._clock = clock
+        self._framer = framer or Framer()
+        self._sleeps_until_s = float("-inf")
+        self._due = asyncio.Event()
+        self._told_dropped = 0
+        self.good = self.uncertain = self.bad = 0
+        self.refused = 0
+
+    @property
+    def waiting(self) -> int:
+        """Readings in the batcher."""
+        return self._batcher.waiting
+
+    def put(self, device: DeviceId, readings: Sequence[Reading]) -> None:
+        """Take readings of one device. Never blocks, never raises."""
+        if not readings:
+            return
+        count = len(readings)
+        doubtful = [reading.quality for reading in readings if reading.quality]
+        bad = sum(quality >= Quality.BAD for quality in doubtful)
+        good = count - sum(quality >= Quality.UNCERTAIN for quality in doubtful)
+        self.good += good
+        self.bad += bad
+        self.uncertain += count - good - bad
+        self._spool.polled(count)
+        self._batcher.add(device, readings, self._clock.monotonic())
+        due_at_s = self._batcher.due_at_s()
+        if due_at_s is not None and due_at_s < self._sleeps_until_s:
+            self._due.set()
+
+    async def run(self) -> None:
+        """Frame and spool what is due, until cancelled."""
+        slice_ends_s = self._clock.monotonic() + _SLICE_S
+        while True:
+            now_s = self._clock.monotonic()
+            batch = self._batcher.pop_due(now_s)
+            if batch is None:
+                await self._until_due(now_s)
+            else:
+                self._move_on(batch)
+                if now_s < slice_ends_s:
+                    continue
+                await asyncio.sleep(0)
+            slice_ends_s = self._clock.monotonic() + _SLICE_S
+
+    def flush(self) -> None:
+        """Frame and spool everything now, due or not."""
+        while batch := self._batcher.pop():
+            self._move_on(batch)
+
+    async def _until_due(self, now_s: float) -> None:
+        due_at_s = self._batcher.due_at_s()
+        self._due.clear()
+        self._sleeps_until_s = float("inf") if due_at_s is None else due_at_s
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None if due_at_s is None else max(0.0, due_at_s - now_s)):
+                await self._due.wait()
+        self._sleeps_until_s = float("-inf")
+
+    def _move_on(self, batch: Batch) -> None:
+        framed = self._framer.frame(batch, now_ns=self._clock.time_ns())
+        dropped = self._batcher.dropped
+        if lost := dropped - self._told_dropped:
+            self._told_dropped = dropped
+            self._spool.lose(Loss(1, lost))
+        if framed.refused:
+            if not self.refused:
+                log.error("readings cannot be encoded and are dropped: %s", framed.reason)
+            self.refused += framed.refused
+            self._spool.lose(Loss(1, framed.refused))
+        for entry in framed.entries:
+            self._spool.put(entry)

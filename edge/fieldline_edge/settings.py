@@ -1,0 +1,156 @@
+"""Settings of a gateway: a file with `kind: gateway`."""
+
+import ipaddress
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import pydantic
+from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from fieldline.config import FileSettings, Settings
+from fieldline.limits import BATCH_RAW_BYTES_MAX, BATCH_READINGS_MAX
+from fieldline.topics import check_name
+from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
+from fieldline_edge.drivers.mqtt.settings import MqttDeviceSettings
+
+__all__ = [
+    "BatchSettings",
+    "GatewaySettings",
+    "MetricsSettings",
+    "SpoolSettings",
+    "WhenFull",
+    "split_address",
+]
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """(host, port) of `host:port`; ValueError, which shows a right one, if it is not of that form."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError(f"{address[:80]!r} is not an address; write host:port, like 127.0.0.1:50051")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _address(address: str) -> str:
+    split_address(address)
+    return address
+
+
+Address = Annotated[str, AfterValidator(_address)]
+Name = Annotated[str, AfterValidator(check_name)]
+
+
+class WhenFull(Enum):
+    """What happens to readings when the spool is at its bound."""
+
+    DROP_OLDEST = "drop_oldest"
+
+
+class BatchSettings(Settings):
+    """How readings are gathered into frames: the first bound that is reached sends the batch."""
+
+    linger_ms: int = Field(default=250, ge=0, le=60_000)
+    """How long the first reading of a batch waits for others of its device; also what a kill can cost."""
+    readings_max: int = Field(default=1000, ge=1, le=BATCH_READINGS_MAX)
+    """Most readings in one batch."""
+    bytes_max: int = Field(default=65_536, ge=1024, le=BATCH_RAW_BYTES_MAX // 4)
+    """Most bytes in one batch, estimated before compression (12 for a number, the length more for a text)."""
+
+
+class SpoolSettings(Settings):
+    """Where frames wait until the hub has them."""
+
+    path: Path
+    """File of the spool; its folder is created. Relative to the working directory. One for each gateway."""
+    bytes_max: int = Field(default=256 << 20, ge=1 << 20, le=1 << 44)
+    """Most bytes the spool's file uses; its write-ahead log takes up to about 4 MiB beside it."""
+    when_full: WhenFull = WhenFull.DROP_OLDEST
+    """At the bound: drop_oldest deletes the oldest frames and tells the hub how much is missing."""
+    commit_ms_max: int = Field(default=50, ge=0, le=60_000)
+    """How long a frame may wait for others to share one fsync; longer is kinder to an SD card."""
+    memory_bytes_max: int = Field(default=8 << 20, ge=1 << 16, le=1 << 32)
+    """Most bytes of frames held in memory while the disk cannot be written; the oldest are dropped beyond."""
+
+
+class MetricsSettings(Settings):
+    """Prometheus metrics at /metrics and a sign of life at /healthz."""
+
+    listen: Address
+    """Address to serve on, like 127.0.0.1:9465; port 0 takes any free one."""
+    allow_remote: bool = False
+    """Must be true for an address that other machines can reach: nothing there asks for a password."""
+
+    @model_validator(mode="after")
+    def _stays_at_home(self) -> "MetricsSettings":
+        host, port = split_address(self.listen)
+        if not self.allow_remote and not _is_loopback(host):
+            raise ValueError(
+                f"listen: {self.listen!r} can be reached by other machines; "
+                f"write 127.0.0.1:{port}, or add 'allow_remote: true'"
+            )
+        return self
+
+
+DeviceSettings = Annotated[ModbusDeviceSettings | MqttDeviceSettings, Field(discriminator="driver")]
+
+
+class GatewaySettings(FileSettings):
+    """A gateway: which devices it reads, and to which hub it sends their readings."""
+
+    KIND: ClassVar[str] = "gateway"
+    kind: Literal["gateway"]
+    """Says that this file describes a gateway."""
+    name: Name
+    """Name of the gateway; the hub numbers its frames by it, so no two gateways may share one."""
+    site: Name
+    """Where the gateway stands; second level of every topic."""
+    hub: Address
+    """Address of the hub, host:port."""
+    batch: BatchSettings = BatchSettings()
+    """How readings are gathered into frames."""
+    spool: SpoolSettings
+    """Where frames wait until the hub has them."""
+    metrics: MetricsSettings | None = None
+    """Prometheus metrics; left out: no port is opened."""
+    shutdown_drain_s: float = Field(default=2.0, ge=0, le=300)
+    """How long the gateway goes on sending after it was told to stop; the rest is sent after the next
+    start.
+    """
+    devices: tuple[DeviceSettings, ...]
+    """The devices to read."""
+
+    @field_validator("devices")
+    @classmethod
+    def _each_device_once(cls, devices: tuple[DeviceSettings, ...]) -> tuple[DeviceSettings, ...]:
+        if not devices:
+            raise ValueError("is empty; add at least one device")
+        if problems := _duplicates(devices):
+            raise pydantic.ValidationError.from_exception_data(cls.__name__, problems)
+        return devices
+
+
+def _duplicates(
+    devices: Sequence[ModbusDeviceSettings | MqttDeviceSettings],
+) -> list[InitErrorDetails]:
+    first: dict[tuple[str, str], int] = {}
+    problems: list[InitErrorDetails] = []
+    for index, device in enumerate(devices):
+        earlier = first.setdefault((device.area, device.name), index)
+        if earlier != index:
+            message = (
+                f"{device.name!r} in area {device.area!r} is already devices[{earlier}]; "
+                f"give devices[{index}] another name or area"
+            )
+            error = PydanticCustomError("value_error", "{message}", {"message": message})
+            problems.append(InitErrorDetails(type=error, loc=(index, "name"), input=device.name))
+    return problems
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,136 @@
+"""A hub small enough to hold in the hand: a log, cursors, and switches for what can go wrong."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from fieldline.errors import DecodeError
+from fieldline.model import Alert, DeviceId, Reading, Task
+from fieldline.topics import matches
+from fieldline.wire.plant import decode_alert, decode_task
+
+PUMP = DeviceId("demo", "hall-a", "pump-2")
+SECOND = 1_000_000_000
+T0 = 1_760_000_000 * SECOND
+
+
+@dataclass
+class FakeMessage:
+    content: bytes
+
+
+@dataclass
+class FakeFrame:
+    """One frame of the log; `body` is readings, messages, or an error to be raised when it is opened."""
+
+    topic: str
+    body: Sequence[Any] | DecodeError
+    sequence: int
+    offset: int = 0
+    producer: str = "gateway-1"
+    epoch: int = 1
+    on_ack: Callable[[int], None] = field(default=lambda offset: None)
+
+    def readings(self) -> list[Reading]:
+        return list(self._open())
+
+    def messages(self) -> list[FakeMessage]:
+        return [FakeMessage(content) for content in self._open()]
+
+    def ack_through(self) -> None:
+        self.on_ack(self.offset)
+
+    def _open(self) -> Sequence[Any]:
+        if isinstance(self.body, DecodeError):
+            raise self.body
+        return self.body
+
+
+class FakeHub:
+    """Holds frames, remembers cursors, keeps what agents publish."""
+
+    def __init__(self) -> None:
+        self.log: list[FakeFrame] = []
+        self.cursors: dict[str, int] = {}
+        self.published: list[tuple[str, bytes]] = []
+        self.publish_gate = asyncio.Event()
+        self.publish_gate.set()
+        self.something = asyncio.Condition()
+        self.connected = True
+        self.connects = 1
+
+    @property
+    def alerts(self) -> list[Alert]:
+        return [decode_alert(content) for topic, content in self.published if topic.startswith("alerts/")]
+
+    @property
+    def tasks(self) -> list[Task]:
+        return [decode_task(content) for topic, content in self.published if topic.startswith("tasks/")]
+
+    async def append(self, topic: str, body: Sequence[Any] | DecodeError, **kwargs: Any) -> FakeFrame:
+        frame = FakeFrame(topic, body, sequence=kwargs.pop("sequence", len(self.log) + 1), **kwargs)
+        frame.offset = len(self.log)
+        self.log.append(frame)
+        await self._tell()
+        return frame
+
+    async def readings(self, *readings: Reading, device: DeviceId = PUMP) -> FakeFrame:
+        return await self.append(device.readings_topic, readings)
+
+    async def publish(self, topic: str, content: bytes | str, *, key: str = "", stored: bool = False) -> None:
+        assert stored
+        assert isinstance(content, bytes)
+        await self.publish_gate.wait()
+        self.published.append((topic, content))
+        await self._tell()
+
+    @asynccontextmanager
+    async def subscribe(self, filters: str, *, durable: str, start: object, ack: str) -> AsyncIterator["FakeFrames"]:
+        yield FakeFrames(self, filters, durable)
+
+    async def until(self, claim: Callable[[], bool], *, timeout_s: float = 5.0) -> None:
+        async with asyncio.timeout(timeout_s), self.something:
+            await self.something.wait_for(claim)
+
+    async def _tell(self) -> None:
+        async with self.something:
+            self.something.notify_all()
+
+
+class FakeFrames:
+    """A subscription of the fake hub."""
+
+    def __init__(self, hub: FakeHub, topic_filter: str, durable: str) -> None:
+        self._hub = hub
+        self._filter = topic_filter
+        self._durable = durable
+        self.end_offset: int | None = len(hub.log)
+        self.next_offset = hub.cursors.get(durable, 0)
+
+    @property
+    def connected(self) -> bool:
+        return self._hub.connected
+
+    @property
+    def connects(self) -> int:
+        return self._hub.connects
+
+    async def wait_open(self, *, timeout_s: float | None = None) -> None:
+        return
+
+    async def deliveries(self) -> AsyncIterator[FakeFrame]:
+        hub = self._hub
+        while True:
+            async with hub.something:
+                await hub.something.wait_for(lambda: len(hub.log) > self.next_offset)
+            frame = hub.log[self.next_offset]
+            self.next_offset += 1
+            if matches(self._filter, frame.topic):
+                frame.on_ack = self._ack
+                yield frame
+
+    def _ack(self, offset: int) -> None:
+        self._hub.cursors[self._durable] = max(self._hub.cursors.get(self._durable, 0), offset + 1)
+        self._hub_told = asyncio.ensure_future(self._hub._tell())

@@ -1,0 +1,50 @@
+import asyncio
+import threading
+
+from fieldline_edge.drivers.mqtt.inbox import Inbox, Message
+
+
+def message(number: int) -> Message:
+    return Message("t", b"", number, False)
+
+
+def test_a_full_inbox_drops_the_oldest_and_counts_it() -> None:
+    inbox = Inbox(3)
+    for number in range(5):
+        inbox.put(message(number))
+    assert [m.arrived_ns for m in inbox.take(10)] == [2, 3, 4]
+    assert inbox.dropped == 2
+
+
+def test_take_is_bounded_and_in_order() -> None:
+    inbox = Inbox(10)
+    for number in range(5):
+        inbox.put(message(number))
+    assert [m.arrived_ns for m in inbox.take(2)] == [0, 1]
+    assert [m.arrived_ns for m in inbox.take(2)] == [2, 3]
+
+
+def test_a_loss_is_told_even_if_the_link_is_back_before_anyone_looks() -> None:
+    inbox = Inbox(1)
+    inbox.connected()
+    inbox.take_news()
+    inbox.lost("gone")
+    inbox.connected()
+    news = inbox.take_news()
+    assert (news.is_up, news.lost, news.why, news.connects) == (True, True, "gone", 1)
+    assert not inbox.take_news().lost
+
+
+async def test_nothing_put_by_another_thread_is_slept_through() -> None:
+    inbox = Inbox(100_000)
+    inbox.open(asyncio.get_running_loop())
+    thread = threading.Thread(target=lambda: [inbox.put(message(n)) for n in range(20_000)])
+    thread.start()
+    taken = 0
+    async with asyncio.timeout(10):
+        while taken < 20_000:
+            await inbox.wait()
+            while found := inbox.take(500):
+                taken += len(found)
+    thread.join()
+    assert taken == 20_000

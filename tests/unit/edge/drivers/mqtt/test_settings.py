@@ -1,0 +1,60 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from fieldline.model import DeviceId
+from fieldline_edge.drivers.mqtt.settings import MqttDeviceSettings
+
+TAG = {"name": "t", "path": "$.t"}
+
+
+def device(*tags: dict[str, Any], **options: Any) -> MqttDeviceSettings:
+    given = {
+        "driver": "mqtt",
+        "name": "env-1",
+        "area": "b",
+        "broker": {"host": "localhost"},
+        "topic": "plant/e",
+    }
+    return MqttDeviceSettings.model_validate({**given, "tags": tags, **options})
+
+
+def test_a_device_knows_its_full_name() -> None:
+    assert device(TAG).device_id("north") == DeviceId("north", "b", "env-1")
+
+
+def test_a_password_is_not_shown() -> None:
+    found = device(TAG, broker={"host": "h", "username": "u", "password": "hush"})
+    assert "hush" not in repr(found)
+
+
+@pytest.mark.parametrize("topic", ["#", "+", "a/+/c", "a/#", "/leading", "a//b", "a/$b", "a/b/"])
+def test_every_filter_of_mqtt_is_allowed(topic: str) -> None:
+    assert device(TAG, topic=topic).topic == topic
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"topic": ""}, "must be 1 to 1024 bytes"),
+        ({"topic": "a\x00b"}, "without control characters"),
+        ({"topic": "x" * 1025}, "must be 1 to 1024 bytes"),
+        ({"topic": "a/#/b"}, "'#' must be the whole last level"),
+        ({"topic": "a#"}, "'#' must be the whole last level"),
+        ({"topic": "a+/b"}, "'\\+' must be a whole level"),
+        ({"topic": "$share/g/a"}, "shared subscriptions are not supported"),
+        ({"qos": 3}, "0, 1 or 2"),
+        ({"tags": []}, "at least 1 item"),
+        ({"tags": [TAG, TAG]}, "the name 't' stands more than once"),
+        ({"tags": [{**TAG, "path": "$.a["}]}, "is not a JSON path"),
+        ({"tags": [{**TAG, "path": ""}]}, "is not a JSON path"),
+        ({"tags": [{**TAG, "type": "bool", "scale": 2}]}, "bool has no scale"),
+        ({"timestamp": {"path": "$..["}}, "is not a JSON path"),
+        ({"broker": {"host": "h", "password": "p"}}, "needs a username"),
+        ({"broker": {"host": "h h"}}, "is not a host name"),
+    ],
+)
+def test_a_wrong_device_is_refused_with_the_cure(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        device(**{"tags": [TAG], **options}) if "tags" in options else device(TAG, **options)

@@ -1,0 +1,141 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fieldline.model import DeviceId, Reading
+from fieldline_edge.batcher import Batch, Batcher, estimated_bytes
+
+PUMP, FAN = DeviceId("demo", "hall", "pump"), DeviceId("demo", "hall", "fan")
+
+
+def readings(count: int, *, first: int = 0) -> list[Reading]:
+    return [Reading("t", first + number, float(number)) for number in range(count)]
+
+
+def batcher(**changed: float) -> Batcher:
+    settings = {"linger_s": 1.0, "readings_max": 10, "bytes_max": 1000, "waiting_readings_max": 50, **changed}
+    return Batcher(**settings)  # type: ignore[arg-type]
+
+
+def all_due(subject: Batcher, now_s: float) -> list[Batch]:
+    found = []
+    while batch := subject.pop_due(now_s):
+        found.append(batch)
+    return found
+
+
+def test_readings_wait_for_others_until_linger_is_over():
+    subject = batcher()
+
+    subject.add(PUMP, readings(2), 100.0)
+    subject.add(PUMP, readings(1), 100.9)
+
+    assert subject.due_at_s() == 101.0
+    assert subject.pop_due(100.99) is None
+    assert [len(batch.readings) for batch in all_due(subject, 101.0)] == [3]
+    assert subject.due_at_s() is None
+    assert subject.waiting == 0
+
+
+def test_a_full_batch_is_due_at_once():
+    subject = batcher(readings_max=3)
+
+    subject.add(PUMP, readings(2), 0.0)
+    subject.add(PUMP, readings(2, first=2), 0.0)
+
+    assert subject.due_at_s() == float("-inf")
+    (first,) = all_due(subject, 0.0)
+    assert len(first.readings) == 2  # two polls are not torn apart to fill a batch
+    assert subject.waiting == 2
+
+
+def test_a_poll_larger_than_a_batch_is_cut_in_order():
+    subject = batcher(readings_max=4)
+
+    subject.add(PUMP, readings(10), 0.0)
+
+    found = all_due(subject, 1.0)
+    assert [len(batch.readings) for batch in found] == [4, 4, 2]
+    assert [reading.at_ns for batch in found for reading in batch.readings] == list(range(10))
+
+
+def test_long_texts_fill_a_batch_by_bytes():
+    subject = batcher(bytes_max=1000)
+
+    subject.add(PUMP, [Reading("note", number, "x" * 600) for number in range(3)], 0.0)
+
+    assert [len(batch.readings) for batch in all_due(subject, 1.0)] == [1, 1, 1]
+
+
+def test_devices_never_share_a_batch():
+    subject = batcher()
+
+    subject.add(PUMP, readings(1), 0.0)
+    subject.add(FAN, readings(2), 0.5)
+    subject.add(PUMP, readings(1), 0.6)
+
+    assert [(batch.device, len(batch.readings)) for batch in all_due(subject, 1.2)] == [(PUMP, 2)]
+    assert [(batch.device, len(batch.readings)) for batch in all_due(subject, 1.5)] == [(FAN, 2)]
+
+
+def test_over_its_bound_the_oldest_readings_are_dropped_and_counted():
+    subject = batcher(waiting_readings_max=20)
+
+    for second in range(5):
+        subject.add(PUMP, readings(10, first=10 * second), float(second))
+
+    assert subject.dropped == 30
+    assert subject.waiting == 20
+    kept = [reading.at_ns for batch in all_due(subject, 9.0) for reading in batch.readings]
+    assert kept == list(range(30, 50))
+
+
+def test_the_end_takes_what_is_not_due():
+    subject = batcher()
+    subject.add(PUMP, readings(1), 0.0)
+    subject.add(FAN, readings(1), 0.0)
+
+    found = [subject.pop(), subject.pop(), subject.pop()]
+
+    assert [batch and batch.device for batch in found] == [PUMP, FAN, None]
+
+
+def test_nothing_is_not_a_batch():
+    subject = batcher()
+
+    subject.add(PUMP, [], 0.0)
+
+    assert subject.due_at_s() is None
+    assert subject.pop() is None
+
+
+def test_texts_cost_their_length():
+    assert estimated_bytes([Reading("a", 0, "abcd"), Reading("a", 0, 1.0)]) == 2 * 12 + 4
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([PUMP, FAN]), st.lists(st.sampled_from(["", "x" * 90]), max_size=25)),
+        max_size=20,
+    )
+)
+def test_every_reading_leaves_once_in_order_and_within_bounds(polls):
+    subject = batcher(readings_max=7, bytes_max=300, waiting_readings_max=10_000)
+    number = 0
+    for now_s, (device, values) in enumerate(polls):
+        taken = []
+        for value in values:
+            taken.append(Reading("t", number, value))
+            number += 1
+        subject.add(device, taken, float(now_s))
+
+    found = []
+    while batch := subject.pop():
+        found.append(batch)
+
+    for device in (PUMP, FAN):
+        came = [value.at_ns for batch in found if batch.device == device for value in batch.readings]
+        assert came == sorted(came)
+    assert sorted(value.at_ns for batch in found for value in batch.readings) == list(range(number))
+    for batch in found:
+        assert len(batch.readings) <= 7
+        assert estimated_bytes(batch.readings) <= 300
