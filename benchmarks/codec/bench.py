@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -47,7 +48,7 @@ def _sizes(trace: Trace, limits: Sequence[int]) -> list[dict[str, Any]]:
             "Protobuf rows, ids + zstd 3": _each(batches, lambda batch: protobuf_rows_zstd(batch, trace.tag_ids)),
         }
         ours = _each(bodies, _payload) / size
-        named = _each(batches, lambda batch: _payload(by_name.encode(batch))) / size
+        named = sum(len(_payload(by_name.encode(batch))) for batch in batches) / len(batches) / size
         per_reading = {name: value / size for name, value in peers.items()}
         label = f"{trace.name}, {size:,} a batch"
         rows.append(_row(f"{label}, tag ids", "B/reading", ours, per_reading, goal, met=ours <= goal))
@@ -82,8 +83,8 @@ def _speeds(trace: Trace, quick: bool) -> list[dict[str, Any]]:
         texts = [json_gzip(batch) for batch in batches]
         names = trace.tag_names
         runs = 5 if quick else 7
-        encode = _rate(count, runs, batches, lambda batch: encoder.encode(batch, **options))
-        decode = _rate(count, runs, bodies, lambda body: decode_readings(body, tag_names=names))
+        encode = _rate(count, runs, batches, partial(encoder.encode, **options))
+        decode = _rate(count, runs, bodies, partial(decode_readings, tag_names=names))
         for verb, ours, theirs in (
             ("encode", encode, _rate(count, runs, batches, json_gzip)),
             ("decode", decode, _rate(count, runs, texts, from_json_gzip)),

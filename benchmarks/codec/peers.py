@@ -28,9 +28,7 @@ def _rows_class() -> Any:
     for number, (name, kind) in enumerate(_ROW_FIELDS, start=1):
         row.field.add(name=name, number=number, type=kind, label=_FIELD.LABEL_OPTIONAL)
     rows = file.message_type.add(name="Rows")
-    rows.field.add(
-        name="rows", number=1, type=_FIELD.TYPE_MESSAGE, type_name=".bench.Row", label=_FIELD.LABEL_REPEATED
-    )
+    rows.field.add(name="rows", number=1, type=_FIELD.TYPE_MESSAGE, type_name=".bench.Row", label=_FIELD.LABEL_REPEATED)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("bench.Rows"))

@@ -1,6 +1,4 @@
-"""The gateway: wires drivers, intake, spool, uplink and metrics together, and takes them down in the right
-order.
-"""
+"""The gateway: wires drivers, intake, spool, uplink and metrics together, and takes them down in the right order."""
 
 import asyncio
 import contextlib
@@ -40,9 +38,7 @@ class Gateway:
             memory_bytes_max=spool.memory_bytes_max,
             commit_ms_max=spool.commit_ms_max,
         )
-        batcher = Batcher(
-            linger_s=batch.linger_ms / 1000, readings_max=batch.readings_max, bytes_max=batch.bytes_max
-        )
+        batcher = Batcher(linger_s=batch.linger_ms / 1000, readings_max=batch.readings_max, bytes_max=batch.bytes_max)
         self.intake = Intake(batcher, self.spool, clock=self.clock)
         self.uplink = Uplink(settings.hub, name=settings.name, spool=self.spool)
         self.drivers: list[Driver] = build_drivers(
@@ -78,9 +74,7 @@ class Gateway:
 
     async def _run_parts(self) -> None:
         async with asyncio.TaskGroup() as group:
-            rest = [
-                group.create_task(part) for part in (self.spool.run(), self.intake.run(), self.uplink.run())
-            ]
+            rest = [group.create_task(part) for part in (self.spool.run(), self.intake.run(), self.uplink.run())]
             drivers = [group.create_task(self._keep_running(driver)) for driver in self.drivers]
             await self._stop.wait()
             await _cancel(drivers)
@@ -94,9 +88,7 @@ class Gateway:
         while True:
             try:
                 await driver.run()
-            except (
-                Exception
-            ):  # a fault in one driver must not take the others with it: logged, counted, restarted
+            except Exception:  # a fault in one driver must not take the others with it: logged, counted, restarted
                 log.exception("driver failed and is started again")
             self.driver_restarts += 1
             await asyncio.sleep(backoff.next_pause_s())
@@ -107,9 +99,7 @@ class Gateway:
             return
         waits = [asyncio.ensure_future(wait) for wait in (self.spool.drained(), _until(self._hurry))]
         try:
-            await asyncio.wait(
-                waits, timeout=self.settings.shutdown_drain_s, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait(waits, timeout=self.settings.shutdown_drain_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _cancel(waits)
 

@@ -112,10 +112,7 @@ class Batcher:
         yield piece, size
 
     def _overflows(self, open_batch: _Open, piece: Sequence[Reading], size: int) -> bool:
-        return (
-            len(open_batch.readings) + len(piece) > self._readings_max
-            or open_batch.bytes + size > self._bytes_max
-        )
+        return len(open_batch.readings) + len(piece) > self._readings_max or open_batch.bytes + size > self._bytes_max
 
     def _close(self, device: DeviceId) -> None:
         self._full.append(Batch(device, tuple(self._open.pop(device).readings)))
@@ -134,8 +131,6 @@ class Batcher:
 
 
 def estimated_bytes(readings: Sequence[Reading]) -> int:
-    """What readings take on the wire before compression, roughly: numbers count 12 bytes, texts their length
-    more.
-    """
+    """What readings take on the wire before compression, roughly: numbers count 12 bytes, texts their length more."""
     texts = sum(len(reading.value) for reading in readings if type(reading.value) is str)
     return _READING_BYTES * len(readings) + texts

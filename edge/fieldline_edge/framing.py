@@ -18,9 +18,7 @@ _SPOOL_FIELDS_BYTES_MAX = 64  # sequence and gap are joined on by the spool
 
 @dataclass(frozen=True, slots=True)
 class Framed:
-    """What became of a batch: frames ready for the spool, and readings that no frame can hold (with the
-    reason).
-    """
+    """What became of a batch: frames ready for the spool, and readings that no frame can hold (with the reason)."""
 
     entries: list[Entry]
     refused: int = 0

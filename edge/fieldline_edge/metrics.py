@@ -24,9 +24,7 @@ class GatewayCollector(Collector):
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        kinds = {
-            device.device_id(gateway.settings.site): device.driver for device in gateway.settings.devices
-        }
+        kinds = {device.device_id(gateway.settings.site): device.driver for device in gateway.settings.devices}
         self._process = ProcessCollector(registry=None)
         self._drivers = [(kinds[driver.devices[0]], driver) for driver in gateway.drivers]
 
@@ -51,9 +49,7 @@ class GatewayCollector(Collector):
 
     def _intake(self) -> Iterator[Metric]:
         intake, spool = self._gateway.intake, self._gateway.spool
-        yield _counter(
-            "readings_polled", "Readings taken from devices, over all starts.", spool.readings_polled
-        )
+        yield _counter("readings_polled", "Readings taken from devices, over all starts.", spool.readings_polled)
         quality = CounterMetricFamily(
             "fieldline_edge_readings", "Readings since this start, by quality.", labels=["quality"]
         )
@@ -71,9 +67,7 @@ class GatewayCollector(Collector):
             age_s = max(0.0, (self._gateway.clock.time_ns() - state.oldest_at_ns) / 1e9)
         yield _counter("readings_spooled", "Readings safe on disk.", state.readings_spooled)
         yield _counter("readings_acknowledged", "Readings the hub has stored.", state.readings_acked)
-        yield _counter(
-            "readings_dropped", "Readings lost to a bound of spool or memory.", spool.readings_dropped
-        )
+        yield _counter("readings_dropped", "Readings lost to a bound of spool or memory.", spool.readings_dropped)
         yield _counter("frames_spooled", "Frames safe on disk.", state.frames_spooled)
         yield _counter("frames_dropped", "Frames lost to a bound of the spool.", state.frames_dropped)
         yield _counter("spool_commits", "Transactions, one fsync each.", spool.commits)
@@ -94,9 +88,7 @@ class GatewayCollector(Collector):
         yield _counter("uplink_bytes_sent", "Bytes of frames sent, repeats included.", uplink.bytes_sent)
 
     def _driver_stats(self) -> Iterator[Metric]:
-        yield _counter(
-            "driver_restarts", "Drivers restarted after a fault of ours.", self._gateway.driver_restarts
-        )
+        yield _counter("driver_restarts", "Drivers restarted after a fault of ours.", self._gateway.driver_restarts)
         for field in fields(DriverStats):
             sums: dict[str, int] = {}
             for kind, driver in self._drivers:

@@ -116,9 +116,7 @@ class GatewaySettings(FileSettings):
     metrics: MetricsSettings | None = None
     """Prometheus metrics; left out: no port is opened."""
     shutdown_drain_s: float = Field(default=2.0, ge=0, le=300)
-    """How long the gateway goes on sending after it was told to stop; the rest is sent after the next
-    start.
-    """
+    """How long the gateway goes on sending after it was told to stop; the rest is sent after the next start."""
     devices: tuple[DeviceSettings, ...]
     """The devices to read."""
 

@@ -120,9 +120,7 @@ class Uplink:
         source = SpoolSource(self._name, self._spool)
         while True:
             self._past = (self.connects, self.frames_sent, self.bytes_sent)
-            self._producer = FrameProducer(
-                self._address, name=self._name, source=source, backoff=self._backoff
-            )
+            self._producer = FrameProducer(self._address, name=self._name, source=source, backoff=self._backoff)
             try:
                 await self._producer.run()
             except SequenceGap as error:  # resolved by asking again where the hub is

@@ -21,9 +21,17 @@ class MessageIn(Protocol):
 class FrameIn(Protocol):
     """One delivered frame; (producer, epoch, sequence) is the same again if it comes twice."""
 
-    offset: int
-    producer: str
-    epoch: int
+    @property
+    def offset(self) -> int:
+        """Where it stands in the hub's log."""
+
+    @property
+    def producer(self) -> str:
+        """Who numbered it."""
+
+    @property
+    def epoch(self) -> int:
+        """Which of the producer's numberings."""
 
     @property
     def topic(self) -> str:
@@ -46,10 +54,21 @@ class FrameIn(Protocol):
 class FramesIn(Protocol):
     """An open subscription."""
 
-    connected: bool
-    connects: int
-    end_offset: int | None
-    next_offset: int
+    @property
+    def connected(self) -> bool:
+        """Whether the link is up at this moment."""
+
+    @property
+    def connects(self) -> int:
+        """How often the link came up."""
+
+    @property
+    def end_offset(self) -> int | None:
+        """Of the log when the subscription was opened: what lies below is history. None before that."""
+
+    @property
+    def next_offset(self) -> int:
+        """No frame below this offset is still to come from the hub."""
 
     async def wait_open(self, *, timeout_s: float | None = None) -> None:
         """Return once the hub has opened it."""

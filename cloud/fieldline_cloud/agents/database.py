@@ -39,9 +39,7 @@ class Database:
             connection = await _in(thread, lambda: _connect(path, schema, version))
         except (sqlite3.Error, OSError) as error:
             thread.shutdown()
-            raise StorageError(
-                f"{path}: cannot be opened: {error}; check that the folder is writable"
-            ) from error
+            raise StorageError(f"{path}: cannot be opened: {error}; check that the folder is writable") from error
         except StorageError:
             thread.shutdown()
             raise
@@ -58,9 +56,7 @@ class Database:
         try:
             return await _in(self._thread, transaction)
         except sqlite3.Error as error:
-            raise StorageError(
-                f"{self.path}: cannot be used: {error}; check free space and the disk"
-            ) from error
+            raise StorageError(f"{self.path}: cannot be used: {error}; check free space and the disk") from error
 
     async def close(self) -> None:
         """Finish what is running and close the file."""

@@ -12,6 +12,7 @@ from fieldline.cli import new_app
 from fieldline.cli.until_stopped import until_stopped
 from fieldline.config import FileSettings, load
 from fieldline.logs import setup_logging
+from fieldline_cloud.agents.bus import Bus
 
 __all__ = ["agent"]
 
@@ -29,7 +30,7 @@ _S = TypeVar("_S", bound=FileSettings)
 class _Agent(Protocol):
     stats: Any
 
-    def run(self, bus: Any) -> Coroutine[Any, Any, None]: ...
+    def run(self, bus: Bus) -> Coroutine[Any, Any, None]: ...
 
 
 @agent.command()

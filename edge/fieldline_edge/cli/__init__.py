@@ -24,9 +24,7 @@ _COMMANDS = {
 
 def main() -> None:
     """Entry point of `fieldline-edge`."""
-    app = new_app(
-        "The gateway: reads Modbus and MQTT devices, keeps their readings, and streams them to the hub."
-    )
+    app = new_app("The gateway: reads Modbus and MQTT devices, keeps their readings, and streams them to the hub.")
     app.callback()(_root)
     wanted = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     for name in [wanted] if wanted in _COMMANDS else _COMMANDS:

@@ -38,8 +38,7 @@ def describe(settings: "GatewaySettings") -> list[str]:
     spool = settings.spool
     tags = sum(len(device.tags) for device in settings.devices)
     lines = [
-        f"gateway {settings.name} at {settings.site}: {len(settings.devices)} devices, {tags} tags,"
-        f" hub {settings.hub}",
+        f"gateway {settings.name} at {settings.site}: {len(settings.devices)} devices, {tags} tags, hub {settings.hub}",
         f"spool {spool.path}: at most {spool.bytes_max / (1 << 20):g} MiB, then {spool.when_full.value}",
     ]
     if settings.metrics is not None:

@@ -25,9 +25,7 @@ def _root() -> None:
 def status(
     file: Annotated[
         Path,
-        typer.Argument(
-            help="Spool file, or the gateway file that names it.", metavar="SPOOL_OR_GATEWAY.yaml"
-        ),
+        typer.Argument(help="Spool file, or the gateway file that names it.", metavar="SPOOL_OR_GATEWAY.yaml"),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -217,16 +217,12 @@ def vacuum_pages(*, used: int, free: int) -> int:
 
 
 def with_sequence(frame: bytes, sequence: int) -> bytes:
-    """The serialised frame with field 3 (sequence) set: protobuf messages are joined by joining their
-    bytes.
-    """
+    """The serialised frame with field 3 (sequence) set: protobuf messages are joined by joining their bytes."""
     return frame + b"\x18" + _varint(sequence)
 
 
 def with_gap(stored: Stored) -> bytes:
-    """The serialised frame, which says what is missing before it: fields 9 (skipped_frames) and 10
-    (skipped_count).
-    """
+    """The serialised frame, which says what is missing before it: fields 9 (skipped_frames) and 10 (skipped_count)."""
     skipped = stored.sequence - stored.before - 1
     if skipped == 0:
         return stored.frame

@@ -66,18 +66,14 @@ CREATE TABLE gaps (
 
 
 def lock(path: Path) -> IO[bytes]:
-    """Hold the spool for this process until the returned file is closed; ConfigError if another process has
-    it.
-    """
+    """Hold the spool for this process until the returned file is closed; ConfigError if another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.with_name(path.name + ".lock").open("ab")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise ConfigError(
-            f"spool {path} is used by another gateway; give each gateway its own spool.path"
-        ) from None
+        raise ConfigError(f"spool {path} is used by another gateway; give each gateway its own spool.path") from None
     return file
 
 

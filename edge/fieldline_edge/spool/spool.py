@@ -156,9 +156,7 @@ class Spool:
             await self._acks.wait()
 
     def resumed(self, sequence: int) -> None:
-        """A new connection starts after `sequence`: what was sent before and not taken is no longer under
-        way.
-        """
+        """A new connection starts after `sequence`: what was sent before and not taken is no longer under way."""
         self._sent = sequence
 
     async def read(self, after: int, *, frames_max: int, bytes_max: int) -> list[Stored]:
@@ -197,9 +195,7 @@ class Spool:
             await self._committed.wait()
 
     async def renew_epoch(self) -> None:
-        """Start a new identity for the numbering, because the hub knows more frames of this one than we
-        do.
-        """
+        """Start a new identity for the numbering, because the hub knows more frames of this one than we do."""
         store = self._store
         assert store is not None, "the spool is not open"
         await self._write(store.renew_epoch)
@@ -275,9 +271,7 @@ class Spool:
         self._retry_at_s = self._clock_s() + self._backoff.next_pause_s()
         if not self.failing:
             self.failing = str(error)
-            log.error(
-                "spool cannot be written: %s; holding %d readings in memory", error, self._hold.readings
-            )
+            log.error("spool cannot be written: %s; holding %d readings in memory", error, self._hold.readings)
 
     async def _reopen(self, corrupt: BaseException | None = None) -> bool:
         """Open the file again; False if that fails too.

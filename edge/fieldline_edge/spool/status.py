@@ -1,6 +1,4 @@
-"""Looks at a spool file from outside, without a lock and without writing: also while a gateway works with
-it.
-"""
+"""Looks at a spool file from outside, without a lock and without writing: also while a gateway works with it."""
 
 import contextlib
 import sqlite3
@@ -42,9 +40,7 @@ def read_state(path: Path) -> State:
     except sqlite3.DatabaseError as error:
         raise _broken(path, error) from error
     try:
-        return _read(
-            path, "immutable=1"
-        )  # on a disk that cannot be written, and nobody writes: no WAL is there
+        return _read(path, "immutable=1")  # on a disk that cannot be written, and nobody writes: no WAL is there
     except sqlite3.DatabaseError as error:
         raise _broken(path, error) from error
 
@@ -59,6 +55,4 @@ def _read(path: Path, how: str) -> State:
 
 
 def _broken(path: Path, error: Exception) -> FieldlineError:
-    return FieldlineError(
-        f"spool {path} cannot be read: {error}; the gateway will put it aside when it starts"
-    )
+    return FieldlineError(f"spool {path} cannot be read: {error}; the gateway will put it aside when it starts")

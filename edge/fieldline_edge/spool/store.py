@@ -35,14 +35,13 @@ class Store:
         self._connection = connection
         self._reader: sqlite3.Connection | None = None
         self._bytes_max = bytes_max
+        self._inode = path.stat().st_ino
         self._page_bytes = int(connection.execute("PRAGMA page_size").fetchone()[0])
         self.state = load_state(connection)
 
     @classmethod
     def open(cls, path: Path, *, bytes_max: int) -> Self:
-        """Open or create the file; a corrupt one is put aside and a new one, with a new epoch, takes its
-        place.
-        """
+        """Open or create the file; a corrupt one is put aside and a new one, with a new epoch, takes its place."""
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             return cls(path, schema.connect(path), bytes_max=bytes_max)
@@ -53,9 +52,8 @@ class Store:
             return cls(path, schema.connect(path), bytes_max=bytes_max)
 
     def commit(self, writing: Writing) -> State:
-        """Trim what is acknowledged, append what is new, drop what is over the bound: all of it or nothing,
-        fsynced.
-        """
+        """Trim what is acknowledged, append what is new, drop what is over the bound: all of it or nothing, fsynced."""
+        self._check_place()
         with self._transaction():
             state = self._trim(self.state, writing.acked_sequence)
             state = self._append(state, writing)
@@ -115,6 +113,11 @@ class Store:
                 with contextlib.suppress(sqlite3.Error):  # a failing disk; all that counts is already fsynced
                     connection.close()
 
+    def _check_place(self) -> None:
+        """SQLite would go on writing to a file that was deleted or replaced, and nobody would find it again."""
+        if self._path.stat().st_ino != self._inode:
+            raise FileNotFoundError(f"{self._path} has been replaced by another file")
+
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -165,9 +168,7 @@ class Store:
         )
 
     def _append_gap(self, state: State, loss: Loss) -> State:
-        """What was lost before it had a sequence gets one, so that the gap is told to the hub like any
-        other.
-        """
+        """What was lost before it had a sequence gets one, so that the gap is told to the hub like any other."""
         first, last = state.next_sequence, state.next_sequence + loss.frames - 1
         self._add_gap(first, last, loss.readings)
         return replace(
@@ -178,9 +179,7 @@ class Store:
         )
 
     def _make_room(self, state: State, keep_up_to: int) -> State:
-        """Drop the oldest frames until the file's used pages fit the bound, with 1/64 to spare; never the
-        newest.
-        """
+        """Drop the oldest frames until the file's used pages fit the bound, with 1/64 to spare; never the newest."""
         while (over := self._used_bytes() - self._bytes_max) > 0 and state.frames > 1:
             for after in (keep_up_to, 0):  # what may be on its way to the hub goes last
                 last = drop_up_to(self._droppable(after), over + self._bytes_max // 64)
@@ -216,9 +215,7 @@ class Store:
         )
 
     def _add_gap(self, first: int, last: int, readings: int) -> None:
-        """Note a gap, joined with those it touches, so that there are never more gaps than frames between
-        them.
-        """
+        """Note a gap, joined with those it touches, so that there are never more gaps than frames between them."""
         touching = "FROM gaps WHERE last >= ? AND first <= ?"
         for other_first, other_last, other_readings in self._connection.execute(
             f"SELECT first, last, readings {touching}", (first - 1, last + 1)
@@ -253,10 +250,9 @@ class Store:
     def _vacuum(self) -> None:
         used, free = self._pages()
         if pages := vacuum_pages(used=used, free=free):
-            with contextlib.suppress(
-                sqlite3.Error
-            ):  # giving pages back can wait; the commit itself has succeeded
-                self._connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+            with contextlib.suppress(sqlite3.Error):  # giving pages back can wait; the commit itself has succeeded
+                # execute() would take a single step of it, which is a single page.
+                self._connection.executescript(f"PRAGMA incremental_vacuum({pages})")
 
 
 def load_state(connection: sqlite3.Connection) -> State:

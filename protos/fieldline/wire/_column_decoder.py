@@ -34,27 +34,23 @@ def decode_columns_of(
     if min(counts, default=1) < 1:
         raise DecodeError("a column has no more points than its order of deltas")
     if varints:
-        columns = _from_varints(counts, widths, data, varints)
-        lows = [0] * len(counts)
-        heads = _heads(orders, head, lows_inside=False)
+        above = _from_varints(counts, widths, data, varints)
+        heads = _heads(orders, head, 0)
     else:
-        columns = _from_planes(counts, widths, data)
-        heads = _heads(orders, head, lows_inside=True)
-        lows = [numbers[0] for numbers in heads]
-        heads = [numbers[1:] for numbers in heads]
-    parts = zip(counts, orders, heads, lows, columns, strict=True)
-    return [
-        _integrated(_residuals(count, low, above), order, starts)
-        for count, order, starts, low, above in parts
-    ]
+        above = _from_planes(counts, widths, data)
+        heads = _heads(orders, head, 1)
+    return list(map(_rebuilt, counts, heads, above))
 
 
-def _heads(orders: list[int], head: Sequence[int], *, lows_inside: bool) -> list[Sequence[int]]:
-    sizes = [order + lows_inside for order in orders]
-    if len(head) != sum(sizes):
-        raise DecodeError(f"{len(head)} head values where the columns need {sum(sizes)}")
+def _heads(orders: list[int], head: Sequence[int], lows: int) -> list[tuple[int, ...]]:
+    """Per column the lowest residual, which is 0 unless there are `lows` in `head`, and then its starts."""
+    needed = sum(orders) + lows * len(orders)
+    if len(head) != needed:
+        raise DecodeError(f"{len(head)} head values where the columns need {needed}")
     rest = iter(head)
-    return [tuple(islice(rest, size)) for size in sizes]
+    if lows:
+        return [(next(rest), *islice(rest, order)) for order in orders]
+    return [(0, *islice(rest, order)) for order in orders]
 
 
 def _from_varints(
@@ -81,10 +77,7 @@ def _from_planes(counts: list[int], widths: list[int], data: bytes) -> list[Sequ
         end = start + width * totals[width]
         sources.append(iter(_unshuffled(data[start:end], width, totals[width])))
         start = end
-    return [
-        list(islice(sources[width], count)) if width else None
-        for count, width in zip(counts, widths, strict=True)
-    ]
+    return [list(islice(sources[width], count)) if width else None for count, width in zip(counts, widths, strict=True)]
 
 
 def _unshuffled(data: bytes, width: int, count: int) -> Sequence[int]:
@@ -100,18 +93,17 @@ def _unshuffled(data: bytes, width: int, count: int) -> Sequence[int]:
     return words
 
 
-def _residuals(count: int, low: int, above: Sequence[int] | None) -> Sequence[int]:
+def _rebuilt(count: int, head: tuple[int, ...], above: Sequence[int] | None) -> list[int]:
+    """The numbers whose deltas are the lowest plus `above`, modulo 2^64; without `above` all are the lowest."""
+    low = head[0]
     if above is None:
-        return [low] * count
-    return list(map(add, above, repeat(low))) if low else above
-
-
-def _integrated(residuals: Sequence[int], order: int, starts: Sequence[int]) -> list[int]:
-    """The numbers whose deltas of `order` these are, modulo 2^64."""
-    numbers: Sequence[int] = residuals
-    for start in reversed(starts):
+        numbers = [low] * count
+        if len(head) == 1:
+            return numbers
+    else:
+        numbers = list(map(add, above, repeat(low))) if low else list(above)
+    for start in head[:0:-1]:
         numbers = list(accumulate(numbers, initial=start))
-    assert order == len(starts)
     if min(numbers) < INT64_MIN or max(numbers) > INT64_MAX:
         return list(map(wrap, numbers))
-    return numbers if isinstance(numbers, list) else list(numbers)
+    return numbers

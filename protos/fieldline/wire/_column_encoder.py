@@ -55,7 +55,8 @@ def _best_column(numbers: list[int], bits: Callable[[Column], float]) -> Column:
     numbers = plain.residuals
     once = _column(1, (numbers[0],), _differences(numbers))
     candidates = [plain, once]
-    if len(once.residuals) > 1 and once.low != once.high:
+    # Where differences vary more than the numbers, those of the differences vary still more.
+    if len(once.residuals) > 1 and 0 < once.high - once.low < plain.high - plain.low:
         candidates.append(_column(2, (numbers[0], once.residuals[0]), _differences(once.residuals)))
     return min(candidates, key=bits)
 

@@ -68,7 +68,7 @@ def bits_of_float64(values: list[float]) -> bytes:
 
 def ordered_float64(values: list[float]) -> list[int]:
     """Bit patterns as signed integers that sort like the floats: neighbours differ by one."""
-    bits = memoryview(array("d", values)).cast("B").cast("q").tolist()
+    bits: list[int] = array("q", array("d", values).tobytes()).tolist()
     if min(bits, default=0) >= 0:
         return bits
     return [b if b >= 0 else b ^ INT64_MAX for b in bits]
@@ -76,7 +76,7 @@ def ordered_float64(values: list[float]) -> list[int]:
 
 def ordered_float32(values: list[float]) -> list[int]:
     """The same for the float32 nearest to each value."""
-    bits = memoryview(array("f", values)).cast("B").cast("i").tolist()
+    bits: list[int] = array("i", array("f", values).tobytes()).tolist()
     if min(bits, default=0) >= 0:
         return bits
     return [b if b >= 0 else b ^ _ORDER_32 for b in bits]
@@ -85,12 +85,10 @@ def ordered_float32(values: list[float]) -> list[int]:
 def float64_of_ordered(ordered: list[int]) -> list[float]:
     """Undo ordered_float64; every integer must fit 64 bits."""
     bits = [b if b >= 0 else b ^ INT64_MAX for b in ordered]
-    floats: list[float] = memoryview(array("q", bits)).cast("B").cast("d").tolist()
-    return floats
+    return array("d", array("q", bits).tobytes()).tolist()
 
 
 def float32_of_ordered(ordered: list[int]) -> list[float]:
     """Undo ordered_float32; every integer must fit 32 bits."""
     bits = [b if b >= 0 else b ^ _ORDER_32 for b in ordered]
-    floats: list[float] = memoryview(array("i", bits)).cast("B").cast("f").tolist()
-    return floats
+    return array("f", array("i", bits).tobytes()).tolist()

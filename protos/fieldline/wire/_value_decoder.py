@@ -44,12 +44,10 @@ def check_encoding(enc: int) -> None:
         raise DecodeError(f"value mode {mode} cannot have exponent {exponent}")
 
 
-def decode_values(
-    enc: int, numbers: list[int], ulps: list[int] | None, strings: Sequence[str]
-) -> Sequence[Value]:
+def decode_values(enc: int, numbers: list[int], ulps: list[int], strings: Sequence[str]) -> Sequence[Value]:
     """The values that `numbers` (signed 64-bit) stand for; DecodeError for a number its mode does not allow.
 
-    `enc` has passed check_encoding; `ulps` is there for DECIMAL_ULP alone.
+    `enc` has passed check_encoding; `ulps` has as many entries for DECIMAL_ULP.
     """
     mode, exponent = divmod(enc, MODE_STEP)
     if mode == INT64:
@@ -58,7 +56,7 @@ def decode_values(
         _check_range(numbers, 0, len(strings) - 1, "string index")
         return [strings[index] for index in numbers]
     if mode == DECIMAL_ULP:
-        assert ulps is not None
+        assert len(ulps) == len(numbers)
         near = ordered_float64(_decimals(numbers, exponent))
         moved = list(map(add, near, ulps))
         if min(moved) < INT64_MIN or max(moved) > INT64_MAX:

@@ -34,7 +34,7 @@ _SAMPLE = 48  # values looked at for the number of decimals before all are verif
 _DIGITS_FLOAT64 = 15  # digits that every float64 keeps, so that 0.1 + 0.2 shows its one decimal
 _DIGITS_FLOAT32 = (7, 8, 9)
 _USES_MAX = 16  # batches that a wide mode serves before a narrower one is looked for again
-_ULPS_HINTED_MAX = 128  # one byte: beyond it the hint is doubted
+_ULPS_EXPECTED = 127  # one byte: a hint is doubted where it gives more, unless it did so when it was found
 _SHORT_EXPONENT = 6  # decimals that no other mode says in fewer bits
 
 
@@ -43,6 +43,12 @@ class Hint(NamedTuple):
 
     enc: int
     uses: int = 0
+    ulps_max: int = _ULPS_EXPECTED
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether a narrower encoding may well fit the values to come."""
+        return self.enc >= FLOAT32 * MODE_STEP or self.ulps_max > _ULPS_EXPECTED
 
 
 class Encoded(NamedTuple):
@@ -57,18 +63,17 @@ def encode_floats(values: list[float], hint: Hint | None) -> tuple[Encoded, Hint
     """`values` (one at least) as integers, and the hint for the next values of the same tag."""
     if hint is not None and hint.uses < _USES_MAX:
         encoded = encode_as(values, hint.enc)
-        if encoded is not None and _ulps_are_small(encoded):
-            wide = encoded.enc >= FLOAT32 * MODE_STEP
-            return encoded, Hint(hint.enc, hint.uses + 1) if wide else hint
+        if encoded is not None and _ulps_span(encoded) <= hint.ulps_max:
+            return encoded, hint._replace(uses=hint.uses + 1) if hint.is_wide else hint
     encoded = _search(values)
     if encoded.enc == FLOAT64 * MODE_STEP and not all(map(isfinite, values)):
         return encoded, hint  # a NaN says nothing about the values that will follow it
-    return encoded, Hint(encoded.enc)
+    return encoded, Hint(encoded.enc, ulps_max=max(_ULPS_EXPECTED, 2 * _ulps_span(encoded)))
 
 
-def _ulps_are_small(encoded: Encoded) -> bool:
-    ulps = encoded.ulps
-    return ulps is None or max(max(ulps), -min(ulps)) < _ULPS_HINTED_MAX
+def _ulps_span(encoded: Encoded) -> int:
+    """The furthest that any value is from its decimal."""
+    return max(max(encoded.ulps), -min(encoded.ulps)) if encoded.ulps else 0
 
 
 def _search(values: list[float]) -> Encoded:

@@ -74,9 +74,7 @@ def encode_alert(alert: Alert) -> bytes:
         raised_at_ns=alert.raised_at_ns,
         cleared_at_ns=alert.cleared_at_ns,
         message=alert.message,
-        evidence=[
-            pb.Evidence(tag=e.tag, at_ns=e.at_ns, value=e.value, limit=e.limit) for e in alert.evidence
-        ],
+        evidence=[pb.Evidence(tag=e.tag, at_ns=e.at_ns, value=e.value, limit=e.limit) for e in alert.evidence],
     )
     return _bounded(message.SerializeToString(deterministic=True), "alert")
 
@@ -90,9 +88,7 @@ def decode_alert(content: bytes) -> Alert:
     message = pb.Alert()
     _parse(message, content, "alert")
     if len(message.evidence) > EVIDENCE_MAX:
-        raise DecodeError(
-            f"alert: evidence has {len(message.evidence)} entries; at most {EVIDENCE_MAX} are allowed"
-        )
+        raise DecodeError(f"alert: evidence has {len(message.evidence)} entries; at most {EVIDENCE_MAX} are allowed")
     try:
         alert = Alert(
             device=_device_from_pb(message.device),
@@ -141,9 +137,7 @@ def decode_task(content: bytes) -> Task:
     message = pb.Task()
     _parse(message, content, "task")
     if len(message.alert_ids) > ALERT_IDS_MAX:
-        raise DecodeError(
-            f"task: has {len(message.alert_ids)} alert_ids; at most {ALERT_IDS_MAX} are allowed"
-        )
+        raise DecodeError(f"task: has {len(message.alert_ids)} alert_ids; at most {ALERT_IDS_MAX} are allowed")
     try:
         task = Task(
             id=message.id,
@@ -178,9 +172,7 @@ def _check_alert(alert: Alert) -> None:
     elif alert.cleared_at_ns != 0:
         raise LimitError(f"alert: cleared_at_ns is {alert.cleared_at_ns} while raised; it must be 0")
     if len(alert.evidence) > EVIDENCE_MAX:
-        raise LimitError(
-            f"alert: evidence has {len(alert.evidence)} entries; at most {EVIDENCE_MAX} are allowed"
-        )
+        raise LimitError(f"alert: evidence has {len(alert.evidence)} entries; at most {EVIDENCE_MAX} are allowed")
     for evidence in alert.evidence:
         _text(evidence.tag, "alert: evidence.tag", TAG_BYTES_MAX, empty_allowed=False)
         _moment(evidence.at_ns, "alert: evidence.at_ns", smallest=-_NS_MAX)
@@ -222,9 +214,7 @@ def _text(text: str, what: str, bytes_max: int, *, empty_allowed: bool = True) -
 
 def _moment(at_ns: int, what: str, *, smallest: int) -> None:
     if not smallest <= at_ns <= _NS_MAX:
-        raise LimitError(
-            f"{what} is {at_ns}; it must be Unix time in nanoseconds from {smallest} to {_NS_MAX}"
-        )
+        raise LimitError(f"{what} is {at_ns}; it must be Unix time in nanoseconds from {smallest} to {_NS_MAX}")
 
 
 def _bounded(content: bytes, what: str) -> bytes:
@@ -239,9 +229,7 @@ def _parse(message: pb.Alert | pb.Task, content: bytes, what: str) -> None:
     try:
         message.ParseFromString(content)
     except ProtobufDecodeError as error:
-        raise DecodeError(
-            f"{what}: {len(content)} bytes that are not a fieldline.v1.{what.title()}"
-        ) from error
+        raise DecodeError(f"{what}: {len(content)} bytes that are not a fieldline.v1.{what.title()}") from error
 
 
 def _named(known: dict[int, _T], value: int, what: str) -> _T:
@@ -253,9 +241,7 @@ def _named(known: dict[int, _T], value: int, what: str) -> _T:
 
 def _agree(what: str, given: str, derived: str) -> None:
     if given and given != derived:
-        raise DecodeError(
-            f"{what} is {given[:80]!r}, but the other fields give {derived!r}; leave it empty or mend it"
-        )
+        raise DecodeError(f"{what} is {given[:80]!r}, but the other fields give {derived!r}; leave it empty or mend it")
 
 
 def _device_to_pb(device: DeviceId) -> pb.Device:

@@ -39,6 +39,11 @@ class ReadingEncoder:
         self._level = level
         self._hints: dict[str, Hint] = {}
 
+    @property
+    def tags_remembered(self) -> int:
+        """Tags whose encoding is known from earlier batches."""
+        return len(self._hints)
+
     def encode(
         self, readings: Sequence[Reading], *, tag_ids: Mapping[str, int] | None = None, tag_table: int = 0
     ) -> bytes:
@@ -87,15 +92,13 @@ def encode_readings(
     return ReadingEncoder(level=level).encode(readings, tag_ids=tag_ids, tag_table=tag_table)
 
 
-def decode_readings(
-    body: bytes, *, tag_names: Mapping[int, Mapping[int, str]] | None = None
-) -> list[Reading]:
+def decode_readings(body: bytes, *, tag_names: Mapping[int, Mapping[int, str]] | None = None) -> list[Reading]:
     """The readings of a serialised ReadingBatch, tag after tag as the batch has them.
 
     Readings of one tag and one type of value keep the order they were encoded in; how tags were interleaved is
     not kept (sort by `at_ns` where it matters: Python's sort is stable). `tag_names` maps tag tables to ids to
-    names. DecodeError for bytes that are cut, corrupt, hostile, of an unknown version or with unknown tag ids,
-    before more than a few megabytes are allocated for them; no other exception.
+    names. DecodeError, and nothing else, for bytes that are cut, corrupt, hostile, of an unknown version or with
+    unknown tag ids. Memory is bounded: about ten megabytes for the largest Columns message, and the readings.
     """
     return readings_of(decode_series(body, tag_names=tag_names))
 
@@ -112,9 +115,7 @@ def decode_series(body: bytes, *, tag_names: Mapping[int, Mapping[int, str]] | N
     if batch.tag_table:
         names = (tag_names or {}).get(batch.tag_table)
         if names is None:
-            raise DecodeError(
-                f"tag table {batch.tag_table} is not known: ask its producer to announce it again"
-            )
+            raise DecodeError(f"tag table {batch.tag_table} is not known: ask its producer to announce it again")
     return decode_columns(_unpack(batch), names)
 
 

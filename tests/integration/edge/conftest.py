@@ -1,6 +1,7 @@
 """Real parts for the edge tests: a mosquitto broker on a free port."""
 
 import asyncio
+import getpass
 import os
 import shutil
 import socket
@@ -16,14 +17,24 @@ _READY_S = 10.0
 class Mosquitto:
     """A mosquitto broker of our own, that can be stopped and started again on the same port."""
 
-    def __init__(self, program: str, folder: Path, extra: str = "") -> None:
+    def __init__(self, program: str, folder: Path, *, users: Path | None = None) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
         self._program = program
         self._config = folder / f"mosquitto-{self.port}.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n{extra}")
+        lines = [f"listener {self.port} 127.0.0.1"]
+        # Started by root, mosquitto would change to a user who may not read the test's folder.
+        lines += [f"user {getpass.getuser()}", f"allow_anonymous {'false' if users else 'true'}"]
+        lines += [f"password_file {users}"] if users else []
+        self._config.write_text("\n".join(lines) + "\n")
         self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
 
     async def start(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
@@ -67,6 +78,5 @@ def mosquitto_program() -> str:
 @pytest.fixture
 async def broker(mosquitto_program: str, tmp_path: Path) -> AsyncIterator[Mosquitto]:
     """A running broker, ended after the test."""
-    mosquitto = await Mosquitto(mosquitto_program, tmp_path).start()
-    yield mosquitto
-    await mosquitto.stop()
+    async with Mosquitto(mosquitto_program, tmp_path) as mosquitto:
+        yield mosquitto

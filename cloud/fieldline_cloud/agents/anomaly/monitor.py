@@ -3,7 +3,7 @@
 Which readings count:
     bad quality, no value, a repeated last value, NaN, infinity   for nothing; the tag has "no good value"
     text, true and false                                          against silence; not for range and rate
-    older than the reading before                                 against silence; not for range and rate
+    older than the reading before, before 1970, after 2116        against silence; not for range and rate
     more than 60 s older                                          the clock was set back: all goes on there
 """
 
@@ -26,6 +26,8 @@ SET_BACK_NS: Final = 60 * 1_000_000_000
 """A reading older than its predecessor by more than this is a clock that was set back, not a late reading."""
 TICK_GAP_NS_MAX: Final = 5 * 1_000_000_000
 """Ticks further apart mean that the agent stood still or its clock jumped: silence is counted afresh."""
+AT_NS_MAX: Final = 1 << 62
+"""Readings that claim to be from after the year 2116 are not judged."""
 _UNCERTAIN: Final = int(Quality.UNCERTAIN)
 _BAD: Final = int(Quality.BAD)
 
@@ -105,7 +107,7 @@ class TagWatch:
             found = self._add(found, self.stale.arrived(now_ns))
         if number is None:
             return found
-        if at_ns < self.last_at_ns and not self._accept_older(at_ns):
+        if not self.last_at_ns <= at_ns <= AT_NS_MAX and not self._accept_odd(at_ns):
             return found
         self.last_at_ns = at_ns
         if self.range is not None:
@@ -183,8 +185,8 @@ class TagWatch:
             return False, None
         return True, number
 
-    def _accept_older(self, at_ns: int) -> bool:
-        if self.last_at_ns - at_ns <= SET_BACK_NS:
+    def _accept_odd(self, at_ns: int) -> bool:
+        if self.last_at_ns - at_ns <= SET_BACK_NS or at_ns < 0:  # late, or beyond AT_NS_MAX, or nonsense
             self._stats.readings_late += 1
             return False
         self._stats.clocks_set_back += 1
@@ -274,9 +276,7 @@ class Monitor:
         orphans = [alert for alert in self._raised.values() if not self._still_raised(alert)]
         return [self._clear_orphan(alert, now_ns) for alert in orphans]
 
-    def _new_tag(
-        self, device: DeviceId, tags: dict[str, TagWatch | None], tag: str, now_ns: int
-    ) -> TagWatch | None:
+    def _new_tag(self, device: DeviceId, tags: dict[str, TagWatch | None], tag: str, now_ns: int) -> TagWatch | None:
         if self.tags >= self._tags_max or not 0 < len(tag.encode(errors="replace")) <= TAG_BYTES_MAX:
             self._refuse(device, tag)
             return None
@@ -333,9 +333,7 @@ class Monitor:
     def _clear_orphan(self, alert: Alert, now_ns: int) -> Alert:
         del self._raised[alert.fingerprint]
         self.stats.alerts_cleared += 1
-        return _cleared(
-            alert, now_ns, _bounded(f"{alert.tag}: the rule {alert.rule} is no longer configured"), ()
-        )
+        return _cleared(alert, now_ns, _bounded(f"{alert.tag}: the rule {alert.rule} is no longer configured"), ())
 
 
 def _cleared(alert: Alert, at_ns: int, message: str, evidence: tuple[Evidence, ...]) -> Alert:

@@ -107,8 +107,7 @@ class RangeWatch:
     def __init__(self, spec: Range) -> None:
         self.spec = spec
         self._alarms = [
-            (level, Alarm(on_delay_ns=spec.on_delay_ns, off_delay_ns=spec.off_delay_ns))
-            for level in spec.levels
+            (level, Alarm(on_delay_ns=spec.on_delay_ns, off_delay_ns=spec.off_delay_ns)) for level in spec.levels
         ]
         self._low = max((level.limit for level in spec.levels if not level.above), default=-math.inf)
         self._high = min((level.limit for level in spec.levels if level.above), default=math.inf)
@@ -262,9 +261,7 @@ class RateWatch:
         verb = "changes by" if change is Change.RAISED else "changes only by"
         text = f"{verb} {_with_unit(slope, unit)} over {spec.window_ns / 1e9:g} s"
         text += f"; the limit is {_with_unit(spec.per_s, unit)}"
-        return Transition(
-            "rate", change, at_ns, alarm.raised_at_ns, slope, spec.per_s, spec.severity, spec.cause, text
-        )
+        return Transition("rate", change, at_ns, alarm.raised_at_ns, slope, spec.per_s, spec.severity, spec.cause, text)
 
     def _drop(self, point: tuple[int, float]) -> None:
         t, v = (point[0] - self._t0_ns) * 1e-9, point[1] - self._v0
@@ -301,9 +298,7 @@ class StaleWatch:
         """A good value is here."""
         if not self.alarm.step(now_ns, beyond=False, back=True):
             return None
-        return self._transition(
-            Change.CLEARED, max(now_ns, self.alarm.raised_at_ns), "good values arrive again"
-        )
+        return self._transition(Change.CLEARED, max(now_ns, self.alarm.raised_at_ns), "good values arrive again")
 
     def tick(self, now_ns: int, last_ns: int) -> Transition | None:
         """Judge the silence since `last_ns`."""

@@ -125,9 +125,7 @@ class RateSettings(Settings):
     @model_validator(mode="after")
     def _can_clear(self) -> Self:
         if self.deadband_per_s > self.per_s:
-            raise ValueError(
-                f"deadband_per_s {self.deadband_per_s:g} must not be more than per_s {self.per_s:g}"
-            )
+            raise ValueError(f"deadband_per_s {self.deadband_per_s:g} must not be more than per_s {self.per_s:g}")
         return self
 
     def build(self, cause: str, unit: str) -> Rate:

@@ -125,17 +125,13 @@ class AnomalyStore:
     async def outbox(self) -> list[Outgoing]:
         """Alerts not yet known to be with the hub, oldest first."""
         rows = await self._database.run(
-            lambda connection: connection.execute(
-                "SELECT id, topic, content FROM outbox ORDER BY id"
-            ).fetchall()
+            lambda connection: connection.execute("SELECT id, topic, content FROM outbox ORDER BY id").fetchall()
         )
         return [Outgoing(*row) for row in rows]
 
     async def sent(self, up_to_id: int) -> None:
         """Everything in the outbox up to this id is with the hub."""
-        await self._database.run(
-            lambda connection: connection.execute("DELETE FROM outbox WHERE id <= ?", (up_to_id,))
-        )
+        await self._database.run(lambda connection: connection.execute("DELETE FROM outbox WHERE id <= ?", (up_to_id,)))
 
     async def close(self) -> None:
         """Close the file."""
@@ -148,8 +144,7 @@ def _load(connection: sqlite3.Connection) -> Saved:
     seen = connection.execute("SELECT producer, epoch, sequence FROM seen ORDER BY touched").fetchall()
     return Saved(
         tags=[
-            TagState(DeviceId(*device.split("/")), tag, at_ns, json.loads(rules))
-            for device, tag, at_ns, rules in tags
+            TagState(DeviceId(*device.split("/")), tag, at_ns, json.loads(rules)) for device, tag, at_ns, rules in tags
         ],
         raised=[decode_alert(content) for (content,) in raised],
         seen=[(producer, int(epoch), int(sequence)) for producer, epoch, sequence in seen],

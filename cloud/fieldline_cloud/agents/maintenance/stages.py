@@ -52,9 +52,7 @@ def handle(
     return replace(draft, task=_assign(draft.task, policy, open_tasks, now_ns))
 
 
-def reassess(
-    current: OpenTask, policy: Policy, open_tasks: Mapping[str, int], now_ns: int
-) -> OpenTask | None:
+def reassess(current: OpenTask, policy: Policy, open_tasks: Mapping[str, int], now_ns: int) -> OpenTask | None:
     """Look again at a task after technicians have come or gone; None if it stays as it is."""
     task = _assign(current.task, policy, open_tasks, now_ns)
     if task == current.task:

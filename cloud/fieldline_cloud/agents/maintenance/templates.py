@@ -19,14 +19,10 @@ def check_text(text: str) -> str:
     try:
         parts = list(Formatter().parse(text))
     except ValueError as error:
-        raise ValueError(
-            f"{text[:80]!r} has a brace without its partner ({error}); double it to print one"
-        ) from error
+        raise ValueError(f"{text[:80]!r} has a brace without its partner ({error}); double it to print one") from error
     for _, field, spec, conversion in parts:
         if field is not None and (field not in FIELDS or spec or conversion):
-            raise ValueError(
-                f"{{{field}}} is not known here; use {', '.join(f'{{{known}}}' for known in FIELDS)}"
-            )
+            raise ValueError(f"{{{field}}} is not known here; use {', '.join(f'{{{known}}}' for known in FIELDS)}")
     return text
 
 

@@ -198,8 +198,8 @@ class Connection:
         broken = not client.connected
         if broken or self._silent_requests >= _SILENT_REQUESTS_MAX:
             self.close()
-            self._backoff.failed(self._clock.monotonic())
         if broken:
+            self._backoff.failed(self._clock.monotonic())
             return NoConnection(f"{self._host}:{self._port} closed the connection")
         self._stats.requests_timed_out += 1
         return NoAnswer("no answer in time")

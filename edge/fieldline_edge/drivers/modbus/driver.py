@@ -53,9 +53,7 @@ class ModbusDriver:
         self.devices: Sequence[DeviceId] = tuple(poller.device for poller in self._pollers)
 
     async def run(self) -> None:
-        """Poll until cancelled. A request in flight then gets its answer or its timeout, and is handed over,
-        first.
-        """
+        """Poll until cancelled; then wait for the request in flight, and hand over what it brought."""
         polling = asyncio.create_task(self._poll_all())
         try:
             await asyncio.shield(polling)

@@ -60,6 +60,7 @@ class FakeHub:
         self.something = asyncio.Condition()
         self.connected = True
         self.connects = 1
+        self.telling: set[asyncio.Future[None]] = set()
 
     @property
     def alerts(self) -> list[Alert]:
@@ -133,4 +134,13 @@ class FakeFrames:
 
     def _ack(self, offset: int) -> None:
         self._hub.cursors[self._durable] = max(self._hub.cursors.get(self._durable, 0), offset + 1)
-        self._hub_told = asyncio.ensure_future(self._hub._tell())
+        telling = asyncio.ensure_future(self._hub._tell())
+        self._hub.telling.add(telling)
+        telling.add_done_callback(self._hub.telling.discard)
+
+
+async def poll(claim: Callable[[], bool], *, timeout_s: float = 5.0) -> None:
+    """Wait for something that tells nobody when it happens."""
+    async with asyncio.timeout(timeout_s):
+        while not claim():  # noqa: ASYNC110  # plain counters, as Prometheus would read them
+            await asyncio.sleep(0.01)

@@ -19,9 +19,7 @@ def waits(backoff: Backoff, failures: int) -> list[float]:
 
 
 @given(seed=st.integers(), base_s=st.floats(1, 5), max_s=st.floats(5, 60))
-def test_waits_double_up_to_the_maximum_and_jitter_only_shortens_them(
-    seed: int, base_s: float, max_s: float
-) -> None:
+def test_waits_double_up_to_the_maximum_and_jitter_only_shortens_them(seed: int, base_s: float, max_s: float) -> None:
     backoff = Backoff(base_s=base_s, max_s=max_s, source=random.Random(seed))
     for failure, wait_s in enumerate(waits(backoff, 6)):
         full_s = min(max_s, base_s * 2**failure)

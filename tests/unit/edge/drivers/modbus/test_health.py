@@ -59,9 +59,7 @@ def test_a_block_that_stays_silent_alone_costs_one_try_per_pause_and_only_itself
     assert it.silent(0, Quality.BAD_TIMEOUT, 0) is Change.NONE
     assert it.quality.is_good
     assert it.begin_poll(0.4) == [1]
-    assert it.begin_poll(10) == [1, 0], (
-        "the healthy block first, or the silent one would look like a dead device"
-    )
+    assert it.begin_poll(10) == [1, 0], "the healthy block first, or the silent one would look like a dead device"
     assert not it.may_retry(0)
 
 

@@ -38,9 +38,7 @@ def test_every_value_is_read_exactly_once_and_whole(found: list[Span], most: int
 
 
 @given(spans(), st.integers(4, 125), st.integers(0, 30))
-def test_no_request_is_over_the_limit_or_reads_over_more_than_the_gap(
-    found: list[Span], most: int, gap: int
-) -> None:
+def test_no_request_is_over_the_limit_or_reads_over_more_than_the_gap(found: list[Span], most: int, gap: int) -> None:
     for block in plan(found, registers_max=most, gap_max=gap):
         assert 1 <= block.count <= limit(block, most)
         wanted = {a for i in block.spans for a in range(found[i].address, found[i].end)}
@@ -72,9 +70,7 @@ def test_the_order_of_the_tags_does_not_matter(found: list[Span], random: object
 
 def test_fifty_registers_in_a_row_are_one_request() -> None:
     found = [Span(RegisterKind.HOLDING, address, 1) for address in range(100, 150)]
-    assert plan(found, registers_max=125, gap_max=0) == (
-        Block(RegisterKind.HOLDING, 100, 50, tuple(range(50))),
-    )
+    assert plan(found, registers_max=125, gap_max=0) == (Block(RegisterKind.HOLDING, 100, 50, tuple(range(50))),)
 
 
 def test_a_hole_is_read_over_only_up_to_the_gap() -> None:

@@ -88,7 +88,9 @@ def test_the_textbook_float_123_456_is_read_in_every_order(order: str, registers
 def test_many_values_in_one_answer_do_not_disturb_each_other(
     found: list[tuple[str, float]], data: st.DataObject
 ) -> None:
-    tags, answer, expected = [], [], []
+    tags: list[dict[str, Any]] = []
+    answer: list[int] = []
+    expected: list[tuple[str, float]] = []
     for i, (type_, value) in enumerate(found):
         order = data.draw(st.sampled_from(["ABCD", "BADC", "CDAB", "DCBA"]))
         tags.append({"name": f"t{i}", "type": type_, "order": order, "address": 100 + len(answer)})

@@ -20,9 +20,7 @@ def extractor(*tags: dict[str, Any], **options: Any) -> Extractor:
 
 
 def read_one(tag: dict[str, Any], document: Any) -> Reading:
-    found = extractor({"name": "x", "path": "$.v", **tag}).read(
-        json.dumps(document).encode(), arrived_ns=NOW_NS
-    )
+    found = extractor({"name": "x", "path": "$.v", **tag}).read(json.dumps(document).encode(), arrived_ns=NOW_NS)
     (reading,) = found.readings
     return reading
 
@@ -122,9 +120,7 @@ def test_one_wrong_tag_leaves_the_others_alone() -> None:
     ],
 )
 def test_a_payload_that_is_not_json_marks_every_tag_and_is_refused(payload: bytes) -> None:
-    found = extractor({"name": "a", "path": "$.a"}, {"name": "b", "path": "$.b"}).read(
-        payload, arrived_ns=NOW_NS
-    )
+    found = extractor({"name": "a", "path": "$.a"}, {"name": "b", "path": "$.b"}).read(payload, arrived_ns=NOW_NS)
     assert found.refused
     assert found.readings == [
         Reading("a", NOW_NS, None, Quality.BAD_PARSE),
@@ -134,9 +130,7 @@ def test_a_payload_that_is_not_json_marks_every_tag_and_is_refused(payload: byte
 
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
 def test_no_payload_raises(payload: bytes) -> None:
-    found = extractor({"name": "a", "path": "$.a[0].b"}, timestamp={"path": "$.t"}).read(
-        payload, arrived_ns=NOW_NS
-    )
+    found = extractor({"name": "a", "path": "$.a[0].b"}, timestamp={"path": "$.t"}).read(payload, arrived_ns=NOW_NS)
     assert len(found.readings) == 1
 
 

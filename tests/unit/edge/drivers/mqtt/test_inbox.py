@@ -38,7 +38,12 @@ def test_a_loss_is_told_even_if_the_link_is_back_before_anyone_looks() -> None:
 async def test_nothing_put_by_another_thread_is_slept_through() -> None:
     inbox = Inbox(100_000)
     inbox.open(asyncio.get_running_loop())
-    thread = threading.Thread(target=lambda: [inbox.put(message(n)) for n in range(20_000)])
+
+    def fill() -> None:
+        for number in range(20_000):
+            inbox.put(message(number))
+
+    thread = threading.Thread(target=fill)
     thread.start()
     taken = 0
     async with asyncio.timeout(10):

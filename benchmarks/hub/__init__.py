@@ -1,0 +1,1 @@
+"""The hub beside the brokers people would pick instead."""

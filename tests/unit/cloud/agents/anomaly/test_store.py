@@ -1,0 +1,84 @@
+"""What is saved comes back, whole or not at all."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from fieldline.model import Alert, AlertState, Severity
+from fieldline_cloud.agents.anomaly.monitor import TagState
+from fieldline_cloud.agents.anomaly.store import PRODUCERS_MAX, AnomalyStore, Seen
+from fieldline_cloud.agents.database import StorageError
+from tests.unit.cloud.agents.doubles import PUMP, T0
+
+STATE = TagState(PUMP, "vibration", T0, {"range": {"hi": [2, T0, T0]}, "stale": [0, 0, 0]})
+RAISED = Alert(PUMP, "vibration", "range_hi", "bearing_wear", Severity.WARNING, AlertState.RAISED, T0, "high")
+
+
+async def test_everything_saved_is_there_for_the_next_process(tmp_path: Path) -> None:
+    store = await AnomalyStore.open(tmp_path)
+    await store.save([STATE], [("gateway-1", 2**64 - 1, 2**64 - 1)], [RAISED])
+    await store.close()
+    following = await AnomalyStore.open(tmp_path)
+    saved = await following.load()
+    waiting = await following.outbox()
+    await following.close()
+    assert (saved.tags, saved.raised, saved.seen) == ([STATE], [RAISED], [("gateway-1", 2**64 - 1, 2**64 - 1)])
+    assert [alert.topic for alert in waiting] == ["alerts/demo/hall-a/pump-2"]
+
+
+async def test_sent_alerts_leave_the_outbox_and_cleared_ones_the_list_of_raised(tmp_path: Path) -> None:
+    cleared = Alert(
+        PUMP, "vibration", "range_hi", "bearing_wear", Severity.WARNING, AlertState.CLEARED, T0, "well", T0 + 1
+    )
+    store = await AnomalyStore.open(tmp_path)
+    await store.save([], [], [RAISED, cleared])
+    waiting = await store.outbox()
+    await store.sent(waiting[0].id)
+    assert len(await store.outbox()) == 1
+    assert (await store.load()).raised == []
+    await store.close()
+
+
+async def test_a_failed_save_leaves_nothing_behind(tmp_path: Path) -> None:
+    store = await AnomalyStore.open(tmp_path)
+    with pytest.raises(StorageError, match=r"anomaly\.db"):
+        await store.save([STATE], [(object(), 1, 1)], [])  # type: ignore[list-item]  # sqlite cannot bind it
+    saved = await store.load()
+    await store.close()
+    assert saved.tags == []
+
+
+async def test_a_file_of_another_version_is_refused_with_the_cure(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "anomaly.db")
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StorageError, match=r"version 99.*move the file away"):
+        await AnomalyStore.open(tmp_path)
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "anomaly.db").write_bytes(b"not a database, but long enough to look like one" * 100)
+    with pytest.raises(StorageError, match=r"anomaly\.db"):
+        await AnomalyStore.open(tmp_path)
+
+
+def test_a_frame_is_new_once() -> None:
+    seen = Seen([("gateway-1", 1, 5)])
+    assert not seen.is_new("gateway-1", 1, 5)
+    assert seen.is_new("gateway-1", 1, 6)
+    assert seen.is_new("gateway-1", 2, 1)
+    assert seen.take_changes() == [("gateway-1", 1, 6), ("gateway-1", 2, 1)]
+    assert seen.take_changes() == []
+
+
+def test_producers_are_forgotten_in_the_order_of_their_last_word() -> None:
+    seen = Seen()
+    seen.is_new("old", 1, 1)
+    seen.is_new("busy", 1, 1)
+    for number in range(PRODUCERS_MAX - 1):
+        seen.is_new("busy", 1, number + 2)
+        seen.is_new(f"p{number}", 1, 1)
+    assert len(seen) == PRODUCERS_MAX
+    assert not seen.is_new("busy", 1, 2)
+    assert seen.is_new("old", 1, 1)

@@ -1,0 +1,143 @@
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from fieldline.config import loads
+from fieldline.errors import ConfigError
+from fieldline.model import DeviceId, Reading
+from fieldline_edge.app import Gateway
+from fieldline_edge.drivers import DriverStats
+from fieldline_edge.metrics import GatewayCollector
+from fieldline_edge.settings import GatewaySettings
+from fieldline_edge.spool import Spool, read_state
+
+PUMP = DeviceId("demo", "hall", "pump")
+
+
+def gateway(tmp_path) -> Gateway:
+    text = (
+        f"kind: gateway\nname: gw\nsite: demo\nhub: 127.0.0.1:9\nspool: {{path: {tmp_path / 'spool.db'}}}\n"
+        "batch: {linger_ms: 60000}\ndevices:\n  - {driver: modbus, name: pump, area: hall, host: 127.0.0.1, "
+        "port: 9, tags: [{name: t, address: 0, type: int16}]}\n"
+    )
+    return Gateway(loads(text, GatewaySettings, name="g.yaml"))
+
+
+class Scripted:
+    """A driver that puts one reading each time it runs, and then does what its script says."""
+
+    def __init__(self, subject: Gateway, *script: BaseException | None) -> None:
+        self.stats = DriverStats()
+        self.devices: Sequence[DeviceId] = (PUMP,)
+        self._gateway = subject
+        self._script = list(script)
+
+    async def run(self) -> None:
+        self.stats.polls += 1
+        self._gateway.intake.put(PUMP, [Reading("t", self.stats.polls, 1.0)])
+        if self._script and (failure := self._script.pop(0)):
+            raise failure
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._gateway.intake.put(PUMP, [Reading("t", 99, 1.0)])  # what was in flight
+
+
+async def run_until(subject: Gateway, condition) -> None:
+    task = asyncio.create_task(subject.run())
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # any condition, so there is no event
+            await asyncio.sleep(0.01)
+        subject.stop()
+        await task
+
+
+async def test_what_a_driver_hands_over_while_stopping_is_spooled(tmp_path):
+    subject = gateway(tmp_path)
+    driver = Scripted(subject)
+    subject.drivers = [driver]
+
+    await run_until(subject, lambda: driver.stats.polls)
+
+    state = read_state(tmp_path / "spool.db")
+    assert (state.readings_spooled, state.readings_polled) == (2, 2)
+
+
+async def test_a_driver_that_fails_is_started_again_and_leaves_the_others_alone(tmp_path, caplog):
+    subject = gateway(tmp_path)
+    broken, sound = Scripted(subject, RuntimeError("a fault of ours")), Scripted(subject)
+    subject.drivers = [broken, sound]
+
+    await run_until(subject, lambda: broken.stats.polls == 2)
+
+    assert sound.stats.polls == 1
+    assert subject.driver_restarts == 1
+    assert "a fault of ours" in caplog.text
+
+
+async def test_a_cancelled_gateway_still_saves_what_it_has(tmp_path):
+    subject = gateway(tmp_path)
+    driver = Scripted(subject)
+    subject.drivers = [driver]
+    task = asyncio.create_task(subject.run())
+    async with asyncio.timeout(10):
+        while not driver.stats.polls:  # noqa: ASYNC110  # a number, no event
+            await asyncio.sleep(0.01)
+
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+    assert read_state(tmp_path / "spool.db").readings_spooled == 2
+
+
+async def test_a_spool_in_use_stops_the_start_before_any_device_is_read(tmp_path):
+    first = Spool(tmp_path / "spool.db", bytes_max=1 << 20)
+    await first.open()
+    subject = gateway(tmp_path)
+
+    with pytest.raises(ConfigError, match="used by another gateway"):
+        await subject.run()
+
+    await first.close()
+    assert subject.spool.readings_polled == 0
+
+
+async def test_no_task_outlives_a_gateway(tmp_path):
+    before = asyncio.all_tasks()
+    subject = gateway(tmp_path)
+    subject.drivers = [driver := Scripted(subject)]
+
+    await run_until(subject, lambda: driver.stats.polls)
+
+    assert asyncio.all_tasks() == before
+
+
+async def test_metrics_show_what_the_parts_count(tmp_path):
+    subject = gateway(tmp_path)
+    collector = GatewayCollector(subject)
+    await subject.spool.open()
+    subject.intake.put(PUMP, [Reading("t", 1, 1.0)])
+    subject.intake.flush()
+    await subject.spool.flush()
+    subject.drivers[0].stats.polls_late += 3
+    registry = CollectorRegistry()
+    registry.register(collector)
+
+    lines = generate_latest(registry).decode().splitlines()
+    await subject.spool.close()
+
+    for line in (
+        "fieldline_edge_readings_polled_total 1.0",
+        'fieldline_edge_readings_total{quality="good"} 1.0',
+        "fieldline_edge_spool_backlog_frames 1.0",
+        "fieldline_edge_spool_errors_total 0.0",
+        "fieldline_edge_uplink_connected 0.0",
+        'fieldline_edge_driver_polls_late_total{driver="modbus"} 3.0',
+        'fieldline_edge_build_info{version="0.1.0"} 1.0',
+    ):
+        assert line in lines
+    assert collector.health() == {"ok": True, "spool": "ok", "uplink": "away", "backlog_frames": 1}

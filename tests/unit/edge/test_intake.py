@@ -1,0 +1,129 @@
+import asyncio
+import contextlib
+
+from fieldline.limits import BATCH_STRING_BYTES_MAX
+from fieldline.model import DeviceId, Quality, Reading
+from fieldline.v1 import hub_pb2
+from fieldline.wire.readings import decode_readings
+from fieldline_edge.batcher import Batch, Batcher
+from fieldline_edge.drivers.base import SystemClock
+from fieldline_edge.framing import Framer
+from fieldline_edge.intake import Intake
+from fieldline_edge.spool import Spool
+from fieldline_edge.spool.policy import with_gap
+
+PUMP = DeviceId("demo", "hall", "pump")
+
+
+def readings(count: int, *, first: int = 0) -> list[Reading]:
+    return [Reading(f"t{number % 3}", (first + number) * 1000, number / 4) for number in range(count)]
+
+
+def test_a_frame_says_what_it_holds():
+    batch = Batch(PUMP, tuple(readings(9)))
+
+    framed = Framer().frame(batch, now_ns=5)
+
+    (entry,) = framed.entries
+    frame = hub_pb2.Frame.FromString(entry.frame)
+    assert (frame.topic, frame.key, frame.count) == ("readings/demo/hall/pump", "pump", 9)
+    assert frame.encoding == hub_pb2.ENCODING_READINGS
+    assert (entry.readings, entry.at_ns, frame.published_at_ns) == (9, 5, 5)
+    assert sorted(decode_readings(frame.body), key=lambda one: one.at_ns) == list(batch.readings)
+
+
+def test_a_batch_over_the_codecs_limits_is_split_and_not_dropped():
+    texts = [Reading("note", number, f"{number:05}" + "x" * 250) for number in range(600)]
+
+    framed = Framer().frame(Batch(PUMP, tuple(texts)), now_ns=5)
+
+    frames = [hub_pb2.Frame.FromString(entry.frame) for entry in framed.entries]
+    assert len(frames) > 1
+    assert [one for frame in frames for one in decode_readings(frame.body)] == texts
+    assert framed.refused == 0
+
+
+def test_a_reading_no_frame_can_hold_is_refused_and_the_others_go_on():
+    bad = Reading("note", 2, "x" * (BATCH_STRING_BYTES_MAX + 1))
+
+    framed = Framer().frame(Batch(PUMP, (*readings(3), bad)), now_ns=5)
+
+    assert framed.refused == 1
+    assert "tag 'note' of demo/hall/pump" in framed.reason
+    assert sum(entry.readings for entry in framed.entries) == 3
+
+
+@contextlib.asynccontextmanager
+async def running(tmp_path, **settings):
+    spool = Spool(tmp_path / "spool.db", bytes_max=1 << 22, commit_ms_max=0)
+    await spool.open()
+    batcher = Batcher(**{"linger_s": 0.02, "readings_max": 100, "bytes_max": 65536, **settings})
+    intake = Intake(batcher, spool, clock=SystemClock())
+    tasks = [asyncio.create_task(part) for part in (intake.run(), spool.run())]
+    try:
+        yield intake, spool
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await spool.close()
+
+
+async def test_readings_reach_the_spool_when_they_have_lingered(tmp_path):
+    async with running(tmp_path) as (intake, spool), asyncio.timeout(5):
+        intake.put(PUMP, readings(3))
+        await spool.wait(0)
+
+        assert spool.state.readings_spooled == spool.state.readings_polled == 3
+        assert intake.waiting == 0
+
+
+async def test_a_full_batch_does_not_wait(tmp_path):
+    async with running(tmp_path, linger_s=3600.0) as (intake, spool), asyncio.timeout(5):
+        intake.put(PUMP, readings(1))
+        await asyncio.sleep(0)  # it sleeps for an hour now
+        intake.put(PUMP, readings(100))
+        await spool.wait(0)
+
+        assert spool.state.readings_spooled >= 100
+
+
+async def test_flush_leaves_nothing_behind(tmp_path):
+    async with running(tmp_path, linger_s=3600.0) as (intake, spool):
+        intake.put(PUMP, readings(7))
+        intake.flush()
+        await spool.flush()
+
+        assert spool.state.readings_spooled == 7
+
+
+async def test_qualities_are_counted_by_family(tmp_path):
+    async with running(tmp_path) as (intake, _):
+        intake.put(
+            PUMP,
+            [
+                Reading("a", 1, 1.0),
+                Reading("a", 1, 1.0, Quality.UNCERTAIN_STALE),
+                Reading("a", 1, None, Quality.BAD),
+                Reading("a", 1, None, Quality.BAD_TIMEOUT),
+            ],
+        )
+        intake.put(PUMP, [])
+
+        assert (intake.good, intake.uncertain, intake.bad) == (1, 1, 2)
+
+
+async def test_what_is_dropped_before_the_spool_is_told_to_the_hub(tmp_path):
+    async with running(tmp_path, linger_s=3600.0, waiting_readings_max=100) as (intake, spool):
+        intake.put(PUMP, readings(60))
+        intake.put(PUMP, readings(60, first=60))
+        intake.put(PUMP, [Reading("note", 2, "x" * 300)])
+        intake.flush()
+        await spool.flush()
+
+        (first, *_) = await spool.read(0, frames_max=10, bytes_max=1 << 20)
+        frame = hub_pb2.Frame.FromString(with_gap(first))
+        assert frame.skipped_frames >= 1
+        state = spool.state
+        assert state.readings_polled == 121 == state.readings_spooled + state.readings_dropped
+        assert frame.skipped_count == state.readings_dropped > 0
