@@ -6,12 +6,13 @@
 #   make lint                              format, lint, import rules, types, generated files
 #   make bench NAME=hub QUICK=1 REPORT=o.json
 #   make protos                            regenerate the stubs
+#   make docs                              regenerate the reference pages and JSON schemas
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo setup test lint bench protos check clean
+.PHONY: demo setup test lint bench protos docs check clean
 
 setup: $(VENV)/.dev
 
@@ -47,6 +48,9 @@ bench: $(VENV)/.dev
 
 protos:
 	tools/protos.sh
+
+docs: $(VENV)/.dev
+	$(BIN)/python tools/export_docs.py
 
 check: lint test
 

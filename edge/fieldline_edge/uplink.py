@@ -32,9 +32,8 @@ class SpoolSource:
         self._check_epoch()
         state = self._spool.state
         if last_sequence >= state.next_sequence:
-            await self._spool.renew_epoch()
+            self._renewed = await self._spool.renew_epoch()
             self.epoch = self._spool.state.epoch
-            self._renewed = True
             raise HubUnavailable(
                 f"the hub has frame {last_sequence} of {self.producer}, the spool is only at "
                 f"{state.next_sequence - 1} (an old copy, or two gateways of one name?); "

@@ -2,16 +2,20 @@
 
 import json
 import threading
+import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import make_wsgi_app
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from fieldline.errors import ConfigError
 
-__all__ = ["MetricsServer", "is_loopback", "split_address"]
+__all__ = ["MetricsServer", "is_loopback", "scrape", "split_address"]
+
+_SCRAPE_TIMEOUT_S = 1.0
 
 
 def split_address(address: str, what: str) -> tuple[str, int]:
@@ -71,3 +75,17 @@ class _QuietHandler(WSGIRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Scrapes are no news."""
+
+
+def scrape(url: str) -> dict[str, float]:
+    """The samples of a /metrics page by name, summed over their labels; nothing if it cannot be read. Blocks."""
+    try:
+        with urllib.request.urlopen(url, timeout=_SCRAPE_TIMEOUT_S) as answer:
+            families = list(text_string_to_metric_families(answer.read().decode()))
+    except (OSError, ValueError):
+        return {}
+    samples: dict[str, float] = {}
+    for family in families:
+        for sample in family.samples:
+            samples[sample.name] = samples.get(sample.name, 0.0) + sample.value
+    return samples

@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.live import Live
 
 from fieldline.errors import ConfigError, FieldlineError
+from fieldline.observe import scrape
 from fieldline_cloud.demo.plan import Plan, choose_ports, nats_config, plan
 from fieldline_cloud.demo.processes import Processes
 from fieldline_cloud.demo.report import build, faults_in
 from fieldline_cloud.demo.view import render
-from fieldline_cloud.demo.watch import Watcher, scrape
+from fieldline_cloud.demo.watch import Watcher
 
 __all__ = ["find_broker", "run_demo"]
 

@@ -2,18 +2,15 @@
 
 import asyncio
 import time
-import urllib.error
-import urllib.request
 from typing import Final
 
 from fieldline import DecodeError, Delivery, Runtime, Start
 from fieldline.wire.plant import decode_alert, decode_task
 from fieldline_cloud.demo.ledger import Ledger
 
-__all__ = ["Watcher", "scrape"]
+__all__ = ["Watcher"]
 
 _FILTERS: Final = ("readings/#", "alerts/#", "tasks/#")
-_SCRAPE_TIMEOUT_S = 1.0
 
 
 class Watcher:
@@ -65,18 +62,3 @@ class Watcher:
                 return False
             await asyncio.sleep(0.05)
         return True
-
-
-def scrape(url: str) -> dict[str, float]:
-    """The unlabelled samples of a /metrics page by name; nothing if it cannot be read. Blocks for up to a second."""
-    try:
-        with urllib.request.urlopen(url, timeout=_SCRAPE_TIMEOUT_S) as answer:
-            text = answer.read().decode()
-    except (OSError, urllib.error.URLError, ValueError):
-        return {}
-    samples = {}
-    for line in text.splitlines():
-        name, _, value = line.partition(" ")
-        if name and not name.startswith("#") and "{" not in name:
-            samples[name] = float(value)
-    return samples

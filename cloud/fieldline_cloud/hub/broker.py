@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from fieldline.topics import matches
-from fieldline_cloud.hub.committer import Committer
+from fieldline_cloud.hub.committer import Committer, Lane
 from fieldline_cloud.hub.core.outlet import Outlet
 from fieldline_cloud.hub.core.topic_index import TopicIndex
 from fieldline_cloud.hub.engines.base import (
@@ -99,15 +99,20 @@ class Broker:
         self,
         producer: ProducerKey,
         frames: Sequence[IncomingFrame],
+        lane: Lane,
         done: Callable[[Appended | StorageError], None],
     ) -> None:
-        """Hand frames to the log; waits while the disk is too far behind. `done` hears what became of them."""
+        """Hand frames to the log; waits while the disk is too far behind. `done` hears what became of them.
+
+        `lane` is the publish stream's own: once frames of it could not be stored, none behind them is.
+        """
         for frame in frames:
             if frame.topic not in self._topics:
                 self._new_topic(frame.topic)
-        await self.committer.room.wait()
+        while not self.committer.room.is_set():  # whoever was woken first may have taken the room
+            await self.committer.room.wait()
         size = sum(len(frame.data) for frame in frames)
-        self.committer.submit(Append(producer, frames), size, done)
+        self.committer.submit(Append(producer, frames), size, lane, done)
 
     def _new_topic(self, topic: str) -> None:
         if len(self._topics) >= self.settings.limits.topics_max:
@@ -152,14 +157,19 @@ class Broker:
 
     async def _durable_start(self, durable: str, start: int | None, client: str) -> int:
         self._refuse_second(durable, client)
-        cursors = await self._in_reader(self._engine.cursors)
+        # In the writer thread, so that the last acks of the one who held it before are already in.
+        cursors = await self.committer.call(self._engine.cursors)
+        assert isinstance(cursors, dict)
         self._refuse_second(durable, client)  # another may have come while the log was asked
         if durable in cursors:
-            return cursors[durable]
+            cursor: int = cursors[durable]
+            return cursor
         if len(cursors) >= self.settings.limits.durables_max:
             raise HubRefusal.too_many("durables", self.settings.limits.durables_max, "limits.durables_max")
-        position = self.tail if start is None else start
+        position = self.tail if start is None else min(start, self.tail)
         self.committer.move_cursor(durable, position)
+        await self.cursors_safe()  # a durable that has been opened is known after a crash
+        self._refuse_second(durable, client)
         return position
 
     def _refuse_second(self, durable: str, client: str) -> None:
@@ -183,17 +193,17 @@ class Broker:
             self.committer.move_cursor(subscriber.durable, up_to_offset + 1)
 
     async def cursors_safe(self) -> None:
-        """Return once every cursor moved so far is on disk."""
-        await self.committer.call(lambda: None)
+        """Return once every cursor moved so far is on disk; raises StorageError if that cannot be done now."""
+        await self.committer.cursors_safe()
 
     async def feed(self, subscriber: Subscriber) -> None:
         """Read on in the log for a subscriber that is behind. Raises StorageError if the log cannot be read."""
         outlet = subscriber.outlet
-        start = outlet.position
+        start, tail = outlet.position, self.tail
         chunk = await self._in_reader(lambda: self._engine.read(start, subscriber.wants, bytes_max=_READ_BYTES))
         next_offset = chunk.next_offset
         if next_offset == start and not chunk.records:
-            next_offset = self.tail  # nothing left below the tail: it was trimmed, or never matched
+            next_offset = max(start, tail)  # nothing was left below the tail of that moment: it was trimmed
         outlet.feed(chunk.records, next_offset=next_offset, tail=self.tail)
 
     async def trim(self) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from fieldline_cloud.hub.engines.base import Append, Appended, Engine, StorageError
 
-__all__ = ["Committer", "CommitterStatistics"]
+__all__ = ["Committer", "CommitterStatistics", "Lane"]
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +22,9 @@ Outcome = Appended | StorageError
 
 # Seconds; a virtual disk commits in 0.2 ms, an SD card in 5 to 100.
 COMMIT_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+# Cursors that could not be written wait so long for the next try, unless frames come first. No busy loop on a full disk.
+_CURSORS_AGAIN_S = 0.5
 
 
 @dataclass(slots=True)
@@ -34,11 +37,32 @@ class CommitterStatistics:
     buckets: list[int] = field(default_factory=lambda: [0] * (len(COMMIT_BUCKETS_S) + 1))
 
 
+class Lane:
+    """The jobs of one publish stream, in order. Once one has failed, those behind it fail with it.
+
+    Stored without the one before it, a frame would leave a hole that no resend can fill: the hub would already
+    acknowledge past it. Touched by the writer thread alone.
+    """
+
+    __slots__ = ("failed",)
+
+    def __init__(self) -> None:
+        self.failed: StorageError | None = None
+
+
 @dataclass(slots=True)
 class _Job:
     append: Append
     size: int
+    lane: Lane
     done: Callable[[Outcome], None]
+
+
+@dataclass(slots=True)
+class _Task:
+    after: int  # jobs submitted before it
+    work: Callable[[], object]
+    future: "asyncio.Future[object]"
 
 
 class Committer:
@@ -67,33 +91,41 @@ class Committer:
         self._loop = asyncio.get_running_loop()
         self._wake = threading.Condition()
         self._jobs: deque[_Job] = deque()
+        self._jobs_submitted = 0
+        self._jobs_taken = 0
         self._cursors: dict[str, int] = {}
-        self._tasks: deque[tuple[Callable[[], object], asyncio.Future[object]]] = deque()
+        self._cursors_due_s = 0.0
+        self._tasks: deque[_Task] = deque()
         self._stopping = False
-        self._failing = False
+        self._failure: StorageError | None = None
         self._thread = threading.Thread(target=self._run, name="hub-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, append: Append, size: int, done: Callable[[Outcome], None]) -> None:
+    def submit(self, append: Append, size: int, lane: Lane, done: Callable[[Outcome], None]) -> None:
         """Have frames stored; `done` is called in the event loop with what became of them."""
         self.pending_bytes += size
         if self.pending_bytes >= self._pending_bytes_max:
             self.room.clear()
         with self._wake:
-            self._jobs.append(_Job(append, size, done))
+            self._jobs.append(_Job(append, size, lane, done))
+            self._jobs_submitted += 1
             self._wake.notify()
 
     def move_cursor(self, durable: str, next_offset: int) -> None:
-        """Move a cursor with the next group. Several moves before it become one."""
+        """Move a cursor with the next group, never back. Several moves before it become one."""
         with self._wake:
-            self._cursors[durable] = next_offset
+            self._cursors[durable] = max(next_offset, self._cursors.get(durable, 0))
             self._wake.notify()
 
+    async def cursors_safe(self) -> None:
+        """Return once every cursor moved so far is on disk; raises StorageError if that cannot be done now."""
+        await self.call(self._raise_failure)
+
     async def call(self, work: Callable[[], object]) -> object:
-        """Run `work` in the writer thread, after everything submitted so far."""
+        """Run `work` in the writer thread, after everything submitted so far. Raises what it raises."""
         future: asyncio.Future[object] = self._loop.create_future()
         with self._wake:
-            self._tasks.append((work, future))
+            self._tasks.append(_Task(self._jobs_submitted, work, future))
             self._wake.notify()
         return await future
 
@@ -107,20 +139,24 @@ class Committer:
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not (self._jobs or self._cursors or self._tasks or self._stopping):
-                    self._wake.wait()
+                self._wait_for_work()
                 jobs = self._take_jobs()
                 cursors, self._cursors = self._cursors, {}
-                tasks = [] if self._jobs else list(self._tasks)
-                if tasks:
-                    self._tasks.clear()
+                tasks = self._take_tasks()
                 last = self._stopping and not (jobs or cursors or tasks)
             if last:
                 return
             if jobs or cursors:
                 self._commit(jobs, cursors)
-            for work, future in tasks:
-                self._do(work, future)
+            for task in tasks:
+                self._do(task)
+
+    def _wait_for_work(self) -> None:
+        while not (self._jobs or self._tasks or self._stopping):
+            pause_s = self._cursors_due_s - time.monotonic() if self._cursors else None
+            if pause_s is not None and pause_s <= 0:
+                return
+            self._wake.wait(pause_s)
 
     def _take_jobs(self) -> list[_Job]:
         taken: list[_Job] = []
@@ -129,62 +165,83 @@ class Committer:
             job = self._jobs.popleft()
             size += job.size
             taken.append(job)
+        self._jobs_taken += len(taken)
+        return taken
+
+    def _take_tasks(self) -> list[_Task]:
+        taken = []
+        while self._tasks and self._tasks[0].after <= self._jobs_taken:
+            taken.append(self._tasks.popleft())
         return taken
 
     def _commit(self, jobs: list[_Job], cursors: dict[str, int]) -> None:
         began = time.perf_counter()
-        outcomes: list[Appended] | StorageError
+        sound = [job for job in jobs if job.lane.failed is None]
+        results: list[Appended] = []
         try:
-            outcomes = self._engine.commit([job.append for job in jobs], cursors)
+            if sound or cursors:
+                results = self._engine.commit([job.append for job in sound], cursors)
+                self._observe(time.perf_counter() - began)
         except StorageError as error:
-            outcomes = error
-            with self._wake:  # cursors are tried again with the next group; newer moves win
-                self._cursors = {**cursors, **self._cursors} if jobs else self._cursors
-        self._observe(time.perf_counter() - began, outcomes)
+            self._failed(sound, cursors, error)
+        except Exception as error:  # a bug in the engine: whoever waits must hear of it, and the writer must live on
+            log.exception("log writer met an unexpected error")
+            self._failed(sound, cursors, StorageError(f"log cannot be written: unexpected {error!r}; please report it"))
+        stored = iter(results)
+        outcomes = [job.lane.failed or next(stored) for job in jobs]
         self._in_loop(self._finish, jobs, outcomes)
 
-    def _observe(self, seconds: float, outcomes: list[Appended] | StorageError) -> None:
-        statistics = self.statistics
-        if isinstance(outcomes, StorageError):
-            statistics.failures += 1
-            if not self._failing:
-                log.error("log cannot be written; publishers are told to try again: %s", outcomes)
-            self._failing = True
-            return
-        if self._failing:
+    def _failed(self, jobs: list[_Job], cursors: dict[str, int], error: StorageError) -> None:
+        self.statistics.failures += 1
+        if self._failure is None:
+            log.error("log cannot be written; publishers are told to try again: %s", error)
+        self._failure = error
+        for job in jobs:
+            job.lane.failed = error
+        with self._wake:
+            if self._stopping:
+                return  # the cursors stay where they were: their subscribers will be given something twice
+            for durable, next_offset in cursors.items():
+                self._cursors[durable] = max(next_offset, self._cursors.get(durable, 0))
+            self._cursors_due_s = time.monotonic() + _CURSORS_AGAIN_S
+
+    def _observe(self, seconds: float) -> None:
+        if self._failure is not None:
             log.warning("log can be written again")
-            self._failing = False
+            self._failure = None
+        statistics = self.statistics
         statistics.commits += 1
         statistics.commit_seconds += seconds
         bucket = next((index for index, bound in enumerate(COMMIT_BUCKETS_S) if seconds <= bound), -1)
         statistics.buckets[bucket] += 1
 
-    def _finish(self, jobs: list[_Job], outcomes: list[Appended] | StorageError) -> None:
+    def _finish(self, jobs: list[_Job], outcomes: list[Outcome]) -> None:
+        """Back in the event loop: pass on what was stored, then tell every publisher."""
         self.pending_bytes -= sum(job.size for job in jobs)
         if self.pending_bytes < self._pending_bytes_max:
             self.room.set()
-        if isinstance(outcomes, StorageError):
-            for job in jobs:
-                job.done(outcomes)
-            return
-        self._on_committed(outcomes)
+        self._on_committed([outcome for outcome in outcomes if isinstance(outcome, Appended)])
         for job, outcome in zip(jobs, outcomes, strict=True):
             job.done(outcome)
 
-    def _do(self, work: Callable[[], object], future: "asyncio.Future[object]") -> None:
+    def _raise_failure(self) -> None:
+        if self._failure is not None and self._cursors:
+            raise StorageError(str(self._failure))
+
+    def _do(self, task: _Task) -> None:
         try:
-            result = work()
-        except StorageError as error:
-            self._in_loop(_settle, future, None, error)
+            result = task.work()
+        except Exception as error:  # noqa: BLE001  # not ours to judge: it is raised where the work was asked for
+            self._in_loop(_settle, task.future, None, error)
         else:
-            self._in_loop(_settle, future, result, None)
+            self._in_loop(_settle, task.future, result, None)
 
     def _in_loop(self, function: Callable[..., None], *arguments: object) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, *arguments)
 
 
-def _settle(future: "asyncio.Future[object]", result: object, error: StorageError | None) -> None:
+def _settle(future: "asyncio.Future[object]", result: object, error: Exception | None) -> None:
     if future.done():
         return
     if error is None:

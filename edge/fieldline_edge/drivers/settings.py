@@ -18,9 +18,7 @@ _HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}\Z")
 def _host(value: str) -> str:
     # A label over 63 characters makes the resolver raise something that is no OSError: better said here.
     if not _HOST.match(value) or any(len(label) > 63 for label in value.split(".")):
-        raise ValueError(
-            f"{value[:80]!r} is not a host name or IP address; write it like 192.168.1.20 or plc-1.lan"
-        )
+        raise ValueError(f"{value[:80]!r} is not a host name or IP address; write it like 192.168.1.20 or plc-1.lan")
     return value
 
 
@@ -81,6 +79,4 @@ def check_unique_names(tags: Sequence[TagSettings]) -> None:
             twice.append(tag.name)
         seen.add(tag.name)
     if twice:
-        raise ValueError(
-            f"tags: the name {', '.join(map(repr, twice[:5]))} stands more than once; rename one of each"
-        )
+        raise ValueError(f"tags: the name {', '.join(map(repr, twice[:5]))} stands more than once; rename one of each")

@@ -115,6 +115,8 @@ class Spool:
         if self._store is not None:
             if len(self._hold) or self._ack_since_s is not None:
                 await self.flush()
+            if self._hold.readings:
+                log.error("%d readings in memory could not be written and are lost", self._hold.readings)
             store, self._store = self._store, None
             await _result(self._in_writer(store.close))
         if self._lock is not None:
@@ -160,10 +162,9 @@ class Spool:
         self._sent = sequence
 
     async def read(self, after: int, *, frames_max: int, bytes_max: int) -> list[Stored]:
-        """Committed frames after a sequence, in order; at least one if there is any. Frames found damaged
-        become a gap.
+        """Committed frames after a sequence, in order; at least one if there is any.
 
-        Empty while the disk cannot be read.
+        Frames found damaged become a gap. Empty while the disk cannot be read.
         """
         while self._store is not None:
             read = partial(self._store.read, after, frames_max=frames_max, bytes_max=bytes_max)
@@ -194,11 +195,19 @@ class Spool:
             self._committed.clear()
             await self._committed.wait()
 
-    async def renew_epoch(self) -> None:
-        """Start a new identity for the numbering, because the hub knows more frames of this one than we do."""
+    async def renew_epoch(self) -> bool:
+        """Start a new identity for the numbering, because the hub knows more frames of this one than we do.
+
+        False if the disk did not take it: the old one goes on.
+        """
         store = self._store
         assert store is not None, "the spool is not open"
-        await self._write(store.renew_epoch)
+        try:
+            await self._write(store.renew_epoch)
+        except _DISK_ERRORS as error:
+            self._failed(error)
+            return False
+        return True
 
     async def run(self) -> None:
         """Commit what gathers, until cancelled. A commit under way is finished first."""

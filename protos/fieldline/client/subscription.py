@@ -83,7 +83,7 @@ class Subscription:
         self.connects = 0
         self.missed_frames = 0
         self.end_offset: int | None = None
-        """Of the log when the subscription was opened: what lies below is history. None before the first connect."""
+        """Of the log when the stream was last opened: what lies below is history. None before the first connect."""
         self.next_offset = 0
         """No delivery below this offset is still to come."""
         self._channel = channel
@@ -250,8 +250,7 @@ class Subscription:
         if self._start.kind == "live" and self._tracker.last_added < 0:
             # From here on a reconnect must not lose what came in between, so the position is fixed now.
             self._start = Start.at(opened.next_offset)
-        if self.end_offset is None:
-            self.end_offset = opened.end_offset
+        self.end_offset = opened.end_offset
         self.next_offset = max(self.next_offset, opened.next_offset)
         self.connected = True
         self.connects += 1

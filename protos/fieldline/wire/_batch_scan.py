@@ -1,56 +1,57 @@
 """A look at the outer shape of a large Columns message before Protobuf parses it.
 
-Protobuf turns each one-byte varint into eight bytes of memory, and each empty string into more: a message of 4 MiB
-could ask for a hundred. The sum of the bytes a field may honestly have bounds that beforehand.
+Protobuf turns each one-byte varint into eight bytes of memory, and each empty string into more: a message of
+4 MiB could ask for a hundred. Counting the elements of each field beforehand bounds that.
 """
 
 from typing import Final
 
 from fieldline.errors import DecodeError
-from fieldline.limits import (
-    BATCH_RAW_BYTES_MAX,
-    BATCH_READINGS_MAX,
-    BATCH_SERIES_MAX,
-    BATCH_STRINGS_BYTES_MAX,
-)
+from fieldline.limits import BATCH_RAW_BYTES_MAX, BATCH_READINGS_MAX, BATCH_SERIES_MAX, BATCH_STRINGS_BYTES_MAX
 
 __all__ = ["check_fields"]
 
 _SMALL: Final = 64 << 10  # below this no message can ask for much
-_VARINT_MAX: Final = 10
+_VARINT_BYTES_MAX: Final = 10
 _COLUMNS_MAX: Final = 3 * BATCH_SERIES_MAX
+_CONTINUED: Final = bytes(range(0x80, 0x100))  # bytes of a varint that is not over yet
 
-# Bytes that all occurrences of a field may have together, by field number; other fields are bounded as unknown ones.
-_FIELD_BYTES_MAX: Final = {
-    5: BATCH_SERIES_MAX * _VARINT_MAX,
-    6: BATCH_SERIES_MAX * _VARINT_MAX,
-    7: BATCH_SERIES_MAX * _VARINT_MAX,
-    8: BATCH_SERIES_MAX * _VARINT_MAX,
-    9: _COLUMNS_MAX * _VARINT_MAX,
-    10: 3 * _COLUMNS_MAX * _VARINT_MAX,
+# Elements that an honest field may have, by field number, for the fields that are lists of varints.
+_ELEMENTS_MAX: Final = {
+    5: BATCH_SERIES_MAX,
+    6: BATCH_SERIES_MAX,
+    7: BATCH_SERIES_MAX,
+    8: BATCH_SERIES_MAX,
+    9: _COLUMNS_MAX,
+    10: 3 * _COLUMNS_MAX,
+    12: 3 * BATCH_READINGS_MAX,
+    14: BATCH_READINGS_MAX,
+    15: BATCH_READINGS_MAX,
+}
+# Bytes, keys included, for the others; what is not listed shares the budget of field 0.
+_BYTES_MAX: Final = {
+    0: 4_096,
     11: BATCH_RAW_BYTES_MAX,
-    12: 3 * BATCH_READINGS_MAX * _VARINT_MAX,
     13: 2 * BATCH_STRINGS_BYTES_MAX,
-    14: BATCH_READINGS_MAX * _VARINT_MAX,
-    15: BATCH_READINGS_MAX * _VARINT_MAX,
     16: 2 * BATCH_STRINGS_BYTES_MAX,
 }
-_OTHER_BYTES_MAX: Final = 4_096
 
 
 def check_fields(raw: bytes) -> None:
     """DecodeError if a field of `raw` is larger than any honest one, or `raw` is not made of fields."""
     if len(raw) <= _SMALL:
         return
-    budget = dict(_FIELD_BYTES_MAX)
+    budget = {**_BYTES_MAX, **_ELEMENTS_MAX}
     place = 0
     while place < len(raw):
         start = place
         key, place = _varint(raw, place)
         place = _skip(raw, place, key & 7)
         field = key >> 3 if key >> 3 in budget else 0
-        budget[field] = budget.get(field, _OTHER_BYTES_MAX) - (place - start)
-        if budget[field] < -_VARINT_MAX:
+        # A packed field's key and length count as up to two elements more: few, and never a missing one.
+        cost = len(raw[start:place].translate(None, _CONTINUED)) if field in _ELEMENTS_MAX else place - start
+        budget[field] -= cost
+        if budget[field] < -2:
             raise DecodeError(f"field {key >> 3} of the columns is larger than any batch needs")
     if place > len(raw):
         raise DecodeError("the columns end in the middle of a field")
@@ -71,7 +72,7 @@ def _skip(raw: bytes, place: int, wire_type: int) -> int:
 
 def _varint(raw: bytes, place: int) -> tuple[int, int]:
     number = 0
-    for shift in range(0, 7 * _VARINT_MAX, 7):
+    for shift in range(0, 7 * _VARINT_BYTES_MAX, 7):
         if place >= len(raw):
             break
         byte = raw[place]

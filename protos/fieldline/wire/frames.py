@@ -37,6 +37,7 @@ __all__ = [
 ENCODING_MESSAGES = hub_pb2.ENCODING_MESSAGES
 ENCODING_MESSAGES_ZSTD = hub_pb2.ENCODING_MESSAGES_ZSTD
 ENCODING_READINGS = hub_pb2.ENCODING_READINGS
+_SEQUENCE_MAX = (1 << 63) - 1  # logs and spools keep signed 64-bit numbers
 _ENCODINGS = frozenset((ENCODING_MESSAGES, ENCODING_MESSAGES_ZSTD, ENCODING_READINGS))
 
 Headers = Mapping[str, str]
@@ -45,9 +46,7 @@ Headers = Mapping[str, str]
 def check_headers(headers: Headers) -> None:
     """Raise LimitError if one message may not carry these headers."""
     if len(headers) > HEADERS_PER_MESSAGE_MAX:
-        raise LimitError(
-            f"{len(headers)} headers; at most {HEADERS_PER_MESSAGE_MAX} are allowed on a message"
-        )
+        raise LimitError(f"{len(headers)} headers; at most {HEADERS_PER_MESSAGE_MAX} are allowed on a message")
     size = sum(len(name.encode()) + len(value.encode()) for name, value in headers.items())
     if size > HEADER_BYTES_MAX:
         raise LimitError(f"headers have {size} bytes; at most {HEADER_BYTES_MAX} are allowed on a message")
@@ -123,14 +122,14 @@ def check_frame(frame: hub_pb2.Frame) -> None:
     check_topic(frame.topic)
     if frame.sequence == 0:
         raise DecodeError("frame has no sequence; number frames from 1")
+    if frame.sequence > _SEQUENCE_MAX:
+        raise DecodeError(f"frame has sequence {frame.sequence}; at most {_SEQUENCE_MAX} can be stored")
     if not 0 < frame.count <= FRAME_MESSAGES_MAX:
         raise DecodeError(f"frame says it has {frame.count} messages; 1 to {FRAME_MESSAGES_MAX} are allowed")
     if frame.encoding not in _ENCODINGS:
         raise DecodeError(f"frame has the unknown encoding {frame.encoding}")
     if len(frame.key.encode()) > KEY_BYTES_MAX:
-        raise DecodeError(
-            f"frame has a key of {len(frame.key)} characters; at most {KEY_BYTES_MAX} bytes are allowed"
-        )
+        raise DecodeError(f"frame has a key of {len(frame.key)} characters; at most {KEY_BYTES_MAX} bytes are allowed")
     if frame.skipped_frames >= frame.sequence:
         raise DecodeError(f"frame {frame.sequence} says {frame.skipped_frames} frames before it were skipped")
     if zlib.crc32(frame.body) != frame.crc32:

@@ -163,6 +163,18 @@ async def test_while_the_disk_fails_memory_is_bounded_and_the_loss_is_told(tmp_p
     await spool.close()
 
 
+async def test_what_cannot_be_written_before_the_end_is_said_to_be_lost(tmp_path, caplog):
+    spool = quick_spool(tmp_path / "spool.db")
+    await spool.open()
+    assert spool._store is not None
+    spool._store._connection.execute("PRAGMA query_only = ON")
+    spool.put(entry(readings=12))
+
+    await spool.close()
+
+    assert "12 readings in memory could not be written and are lost" in caplog.text
+
+
 async def test_a_file_taken_away_is_replaced_by_a_new_one(tmp_path):
     path = tmp_path / "spool.db"
     spool = quick_spool(path)

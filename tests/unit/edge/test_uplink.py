@@ -47,6 +47,21 @@ async def test_a_hub_that_is_ahead_of_the_spool_gets_a_new_numbering(tmp_path):
         assert len(await source.read(0, frames_max=10, bytes_max=1 << 20)) == 5
 
 
+async def test_a_new_numbering_waits_for_a_disk_that_cannot_be_written(tmp_path):
+    async with spool_with(tmp_path, 1) as spool:
+        source = SpoolSource("gateway-1", spool)
+        before = source.epoch
+        assert spool._store is not None
+        spool._store._connection.execute("PRAGMA query_only = ON")
+
+        with pytest.raises(HubUnavailable):
+            await source.resume(9)
+
+        assert source.epoch == spool.state.epoch == before
+        assert spool.failing
+        spool._store._connection.execute("PRAGMA query_only = OFF")
+
+
 async def test_a_hub_that_forgot_is_told_the_gap(tmp_path, caplog):
     async with spool_with(tmp_path, 5) as spool:
         spool.acknowledge(3)

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 _AT_NS: Final = attrgetter("at_ns")
 IDLE_S_MIN: Final = 0.001
 """A wait for the next frame of this length means that the agent has caught up with what the hub sent."""
+QUIET_S_MIN: Final = 5.0
+"""When the hub sends nothing for so long on a link that is up, history has been read, whatever the offsets say."""
 SAVE_SHARE_MAX: Final = 0.05
 """Share of the time that may go into saving: with very many tags, saves become rarer."""
 
@@ -44,7 +46,7 @@ class AnomalyAgent:
         self._seen = Seen()
         self._alerts: list[Alert] = []
         self._judged: FrameIn | None = None  # the last frame judged and not yet acknowledged
-        self._waiting = False
+        self._waiting_since_s: float | None = None
         self._caught_up = False  # since the last tick
         self._save_due_s = 0.0
 
@@ -78,13 +80,12 @@ class AnomalyAgent:
     async def _consume(self, bus: Bus, store: AnomalyStore, frames: FramesIn) -> None:
         deliveries = aiter(frames.deliveries())
         while True:
-            waiting_s = time.monotonic()
-            self._waiting = True
+            waiting_since_s = self._waiting_since_s = time.monotonic()
             frame = await anext(deliveries, None)
-            self._waiting = False
+            self._waiting_since_s = None
             if frame is None:
                 return
-            if time.monotonic() - waiting_s >= IDLE_S_MIN:
+            if time.monotonic() - waiting_since_s >= IDLE_S_MIN:
                 self._caught_up = True
             async with self._lock:
                 self._judge(frame)
@@ -125,9 +126,12 @@ class AnomalyAgent:
 
     def _is_live(self, frames: FramesIn) -> bool:
         """Whether silence means something: the link is up, and history has been read to its end."""
-        if not frames.connected or frames.end_offset is None or frames.next_offset < frames.end_offset:
+        if not frames.connected or frames.end_offset is None:
             return False
-        return self._waiting or self._caught_up
+        waiting_s = 0.0 if self._waiting_since_s is None else time.monotonic() - self._waiting_since_s
+        if frames.next_offset < frames.end_offset:
+            return waiting_s >= QUIET_S_MIN
+        return waiting_s > 0.0 or self._caught_up
 
     async def _save(self, bus: Bus, store: AnomalyStore) -> None:
         started_s = time.monotonic()

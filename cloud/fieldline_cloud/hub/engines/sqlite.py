@@ -8,6 +8,7 @@ a replay sends what it reads. Why not a row per frame: docs/decisions/0003-log-c
         deliveries  a serialised fieldline.v1.RawDeliveries
 """
 
+import fcntl
 import sqlite3
 import sys
 import threading
@@ -15,7 +16,11 @@ import time
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
+from google.protobuf.message import DecodeError as ProtobufDecodeError
+
+from fieldline.errors import ConfigError
 from fieldline.v1 import passthrough_pb2
 from fieldline_cloud.hub.core.outlet import Record
 from fieldline_cloud.hub.core.sequences import Verdict, judge
@@ -37,6 +42,7 @@ _CHECKPOINT_PAGES = 2_000
 _ROWS_PER_LOOK = 512
 _TRIM_CHUNKS_AT_ONCE = 256
 _BUSY_TIMEOUT_S = 10.0
+_PRODUCERS_CACHED_MAX = 10_000
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -61,13 +67,21 @@ class SqliteEngine:
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self._readers_lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _translated(path, "opened"):
-            self._db = self._open_writer()
-            self._load()
+        self._lock = _lock(path)
+        try:
+            with _translated(path, "opened"):
+                self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT_S)
+                try:
+                    self._prepare(self._db)
+                    self._load()
+                except BaseException:
+                    self._db.close()
+                    raise
+        except BaseException:
+            self._lock.close()
+            raise
 
-    def _open_writer(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT_S)
+    def _prepare(self, db: sqlite3.Connection) -> None:
         db.execute("PRAGMA page_size=4096")
         db.execute("PRAGMA auto_vacuum=INCREMENTAL")
         db.execute("PRAGMA journal_mode=WAL")
@@ -80,7 +94,6 @@ class SqliteEngine:
             db.execute("INSERT INTO meta VALUES('format', ?)", (_FORMAT,))
         elif found[0] != _FORMAT:
             raise StorageError(f"{self._path}: is a log of format {found[0]}; this hub reads format {_FORMAT}")
-        return db
 
     def _load(self) -> None:
         db = self._db
@@ -102,16 +115,24 @@ class SqliteEngine:
                 self._db.execute("BEGIN IMMEDIATE")
                 results = [group.add(append) for append in appends]
                 self._write(group, cursors)
+                # Before the commit, because readers see the new chunks at once; without it, nobody asks for these.
+                self._topic_names.update((number, name) for name, number in group.topics.items())
                 self._db.execute("COMMIT")
             except BaseException:
                 self._roll_back()
                 raise
         self._next_offset = group.next_offset
         self._frames_bytes += group.stored_bytes
-        self._producers.update(group.producers)
         self._topic_ids.update(group.topics)
-        self._topic_names.update((number, name) for name, number in group.topics.items())
+        self._remember(group.producers)
         return results
+
+    def _remember(self, producers: Mapping[ProducerKey, int]) -> None:
+        for producer, last_sequence in producers.items():
+            self._producers.pop(producer, None)
+            self._producers[producer] = last_sequence
+        while len(self._producers) > _PRODUCERS_CACHED_MAX:  # the longest silent first; its row stays
+            del self._producers[next(iter(self._producers))]
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:
@@ -255,6 +276,7 @@ class SqliteEngine:
                 reader.close()
             self._readers.clear()
         self._db.close()
+        self._lock.close()
 
     def _reader(self) -> sqlite3.Connection:
         db: sqlite3.Connection | None = getattr(self._local, "db", None)
@@ -336,6 +358,21 @@ class _Group:
                 begin, size = index, 0
 
 
+def _lock(path: Path) -> IO[bytes]:
+    """Keep a second hub away from this log, for as long as the file is open; a killed hub's lock goes with it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(path.with_name(path.name + ".lock"), "wb")  # noqa: SIM115  # open as long as the engine is
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ConfigError(f"data: {path.parent} is not a folder; choose another for the log") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise ConfigError(f"data: another hub uses {path}; stop it, or choose another folder") from error
+    return lock
+
+
 class _translated:
     """SQLite's errors as StorageError that says which file, what was tried, and why it failed."""
 
@@ -347,7 +384,8 @@ class _translated:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, sqlite3.Error):
+        # A number SQLite cannot hold is an OverflowError; a damaged chunk a DecodeError of Protobuf.
+        if isinstance(error, sqlite3.Error | OverflowError | ProtobufDecodeError):
             raise StorageError(
                 f"log {self._path} cannot be {self._tried}: {error}; check disk space and rights"
             ) from error

@@ -12,6 +12,7 @@ from fieldline.topics import check_name
 from fieldline.v1 import hub_pb2, passthrough_pb2
 from fieldline.wire.frames import check_frame, parse_frame
 from fieldline_cloud.hub.broker import Broker
+from fieldline_cloud.hub.committer import Lane
 from fieldline_cloud.hub.engines.base import Appended, IncomingFrame, ProducerKey, StorageError
 from fieldline_cloud.hub.errors import HubRefusal
 from fieldline_cloud.hub.settings import HubLimits
@@ -50,6 +51,7 @@ class PublishStream:
         self._broker = broker
         self._context = context
         self._limits = broker.settings.limits
+        self._lane = Lane()
         self._changed = asyncio.Event()
         self._acked = 0
         self._ack_sent = 0
@@ -92,7 +94,7 @@ class PublishStream:
             frames = [self._check(data) for data in request.frames.frames]
             if frames:
                 self._submitted += 1
-                await broker.publish(self._producer, frames, self._done)
+                await broker.publish(self._producer, frames, self._lane, self._done)
         self._ended = True
         self._changed.set()
         await asyncio.Event().wait()  # the acknowledging half ends the stream once all is settled

@@ -14,6 +14,7 @@ from fieldline.client.status import ERROR_KEY
 from fieldline.limits import GRPC_MESSAGE_BYTES_MAX
 from fieldline.v1 import hub_pb2, passthrough_pb2
 from fieldline_cloud.hub.broker import Broker
+from fieldline_cloud.hub.engines.base import StorageError
 from fieldline_cloud.hub.errors import HubRefusal
 from fieldline_cloud.hub.rpc.publish import PublishStream
 from fieldline_cloud.hub.rpc.subscribe import SubscribeStream
@@ -114,6 +115,7 @@ class HubServer:
             except asyncio.CancelledError:  # the client has gone
                 work.cancel()
                 await asyncio.wait([work])
+                work.cancelled() or work.exception()  # nobody is left to be told
                 raise
             finally:
                 self._streams.discard(work)
@@ -122,6 +124,8 @@ class HubServer:
             work.result()
         except HubRefusal as refusal:
             await self._refuse(refusal, context)
+        except StorageError as error:
+            await self._refuse(HubRefusal.storage(error), context)
 
     def _admit(self) -> None:
         if self._stopping:

@@ -1,5 +1,6 @@
 """The Subscribe stream: open, then deliveries out, acks and credit in."""
 
+import contextlib
 from typing import Any
 
 import grpc.aio
@@ -27,7 +28,8 @@ class SubscribeStream:
     def __init__(self, broker: Broker, context: Any) -> None:
         self._broker = broker
         self._context = context
-        self._ended = False
+        self._read_to = 0
+        self._told_to = 0
 
     async def run(self) -> None:
         """Until the subscriber is done or is refused (HubRefusal)."""
@@ -43,7 +45,8 @@ class SubscribeStream:
         finally:
             self._broker.close(subscriber)
             if subscriber.durable:
-                await self._broker.cursors_safe()
+                with contextlib.suppress(StorageError):  # the committer has logged it, and tries again
+                    await self._broker.cursors_safe()
 
     async def _open(self, request: hub_pb2.SubscribeOpen) -> Subscriber:
         check_hello(request.hello)
@@ -94,6 +97,7 @@ class SubscribeStream:
         outlet = subscriber.outlet
         while True:
             await self._drain(outlet)
+            await self._tell_progress(outlet)
             if outlet.wants_feed:
                 await self._feed(subscriber)
                 continue
@@ -113,9 +117,13 @@ class SubscribeStream:
             await self._broker.feed(subscriber)
         except StorageError as error:
             raise HubRefusal.storage(error) from error
-        outlet = subscriber.outlet
-        if not outlet.can_send:
-            progress = hub_pb2.Progress(next_offset=outlet.position)
+        self._read_to = subscriber.outlet.position
+
+    async def _tell_progress(self, outlet: Outlet) -> None:
+        """Say how far the log has been read, where the last frame sent does not say it."""
+        if not outlet and self._read_to > max(self._told_to, outlet.delivered_to + 1):
+            self._told_to = self._read_to
+            progress = hub_pb2.Progress(next_offset=self._read_to)
             await self._context.write(hub_pb2.SubscribeResponse(progress=progress).SerializeToString())
 
 

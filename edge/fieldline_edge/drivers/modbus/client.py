@@ -39,6 +39,12 @@ _FUNCTION_CODES = {
     RegisterKind.HOLDING: 3,
     RegisterKind.INPUT: 4,
 }
+_READS: dict[RegisterKind, Callable[..., Awaitable[Any]]] = {
+    RegisterKind.COIL: AsyncModbusTcpClient.read_coils,
+    RegisterKind.DISCRETE: AsyncModbusTcpClient.read_discrete_inputs,
+    RegisterKind.HOLDING: AsyncModbusTcpClient.read_holding_registers,
+    RegisterKind.INPUT: AsyncModbusTcpClient.read_input_registers,
+}
 _GATEWAY_CODES = (0x0A, 0x0B)  # a gateway says: no path to the unit, or the unit did not answer
 # Three requests nobody answers: the peer has gone without a goodbye (power cut, NAT table), TCP would notice
 # in minutes.
@@ -181,14 +187,9 @@ class Connection:
         return NoConnection(f"{self._host}:{self._port}: {why}")
 
     async def _ask(self, client: AsyncModbusTcpClient, block: Block, unit: int) -> Any:
-        reads: dict[RegisterKind, Callable[..., Awaitable[Any]]] = {
-            RegisterKind.COIL: client.read_coils,
-            RegisterKind.DISCRETE: client.read_discrete_inputs,
-            RegisterKind.HOLDING: client.read_holding_registers,
-            RegisterKind.INPUT: client.read_input_registers,
-        }
+        read = _READS[block.kind]
         try:
-            return await reads[block.kind](block.address, count=block.count, device_id=unit)
+            return await read(client, block.address, count=block.count, device_id=unit)
         except ModbusException as error:
             raise self._silence(client) from error
 

@@ -27,9 +27,7 @@ class Change(Enum):
 class DeviceHealth:
     """Health of one device and of each of its blocks. Times are seconds of one monotonic clock."""
 
-    def __init__(
-        self, blocks: int, *, backoff_base_s: float, backoff_max_s: float, source: random.Random
-    ) -> None:
+    def __init__(self, blocks: int, *, backoff_base_s: float, backoff_max_s: float, source: random.Random) -> None:
         def backoff() -> Backoff:
             return Backoff(base_s=backoff_base_s, max_s=backoff_max_s, source=source)
 
@@ -112,9 +110,7 @@ class DeviceHealth:
             return Change.NONE
         self._device.succeeded()
         self._device_quality = Quality.GOOD
-        for (
-            backoff
-        ) in self._blocks:  # they may have been silent for the device's sake: ask them in the next poll
+        for backoff in self._blocks:  # they may have been silent for the device's sake: ask them in the next poll
             backoff.hurry()
         return Change.FOUND
 

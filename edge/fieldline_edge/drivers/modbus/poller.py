@@ -154,9 +154,7 @@ class Poller:
 
     def _tell(self, change: Change, error: Exception | None) -> None:
         if change is Change.LOST:
-            _log.warning(
-                "modbus device lost: device=%s unit=%d why=%s", self.device, self._settings.unit, error
-            )
+            _log.warning("modbus device lost: device=%s unit=%d why=%s", self.device, self._settings.unit, error)
         elif change is Change.FOUND:
             _log.info("modbus device answers again: device=%s unit=%d", self.device, self._settings.unit)
 

@@ -85,22 +85,16 @@ class ModbusTagSettings(TagSettings):
         if self.kind.is_bits:
             self._check_bit_kind()
         elif self.type is RegisterType.BOOL and self.bit is None:
-            raise ValueError(
-                f"type: bool needs 'bit: 0' to 'bit: 15' in a {self.kind.value} register; add it"
-            )
+            raise ValueError(f"type: bool needs 'bit: 0' to 'bit: 15' in a {self.kind.value} register; add it")
         elif self.type is not RegisterType.BOOL and self.bit is not None:
-            raise ValueError(
-                f"bit: {self.bit} belongs to 'type: bool', not to {self.type.value}; change one of them"
-            )
+            raise ValueError(f"bit: {self.bit} belongs to 'type: bool', not to {self.type.value}; change one of them")
         if self.type is RegisterType.BOOL and self.is_scaled:
             raise ValueError("type: bool has no scale, offset, min or max; remove them")
         return self
 
     def _check_bit_kind(self) -> None:
         if self.type is not RegisterType.BOOL:
-            raise ValueError(
-                f"type: {self.type.value} does not fit kind {self.kind.value}; write 'type: bool'"
-            )
+            raise ValueError(f"type: {self.type.value} does not fit kind {self.kind.value}; write 'type: bool'")
         if self.bit is not None:
             raise ValueError(f"bit: a {self.kind.value} is one bit already; remove 'bit'")
 
@@ -124,9 +118,7 @@ class ModbusDeviceSettings(DeviceSettings):
     """How often a healthy device is asked again within one poll when it stays silent."""
     backoff_ms_max: int = Field(default=30_000, ge=100, le=3_600_000)
     """Longest time a silent device is left alone before the next try."""
-    registers_per_request_max: int = Field(
-        default=REGISTERS_PER_REQUEST_MAX, ge=1, le=REGISTERS_PER_REQUEST_MAX
-    )
+    registers_per_request_max: int = Field(default=REGISTERS_PER_REQUEST_MAX, ge=1, le=REGISTERS_PER_REQUEST_MAX)
     """Most registers one request may ask for; coils and discrete inputs may be 16 times as many."""
     gap_registers_max: int = Field(default=0, ge=0, le=REGISTERS_PER_REQUEST_MAX)
     """How many addresses that nobody asked for one request may read over, to save a second request."""

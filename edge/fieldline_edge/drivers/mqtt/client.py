@@ -53,9 +53,7 @@ class _Client(paho.Client):
 class Session:
     """A client that connects, stays connected and stays subscribed until `stop`."""
 
-    def __init__(
-        self, broker: BrokerSettings, subscriptions: Mapping[str, int], inbox: Inbox, clock: Clock
-    ) -> None:
+    def __init__(self, broker: BrokerSettings, subscriptions: Mapping[str, int], inbox: Inbox, clock: Clock) -> None:
         """`subscriptions` maps topic filters to their quality of service."""
         self._subscriptions = list(subscriptions.items())
         self._inbox = inbox
@@ -86,9 +84,7 @@ class Session:
         client.connect_timeout = _CONNECT_TIMEOUT_S
         client.reconnect_delay_set(min_delay=1, max_delay=max(1, broker.backoff_ms_max // 1000))
         if broker.username is not None:
-            client.username_pw_set(
-                broker.username, broker.password.get_secret_value() if broker.password else None
-            )
+            client.username_pw_set(broker.username, broker.password.get_secret_value() if broker.password else None)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect

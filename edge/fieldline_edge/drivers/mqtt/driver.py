@@ -124,9 +124,7 @@ class MqttDriver:
         self._count_link(news)
         for refused in news.filters_refused:
             self._mark(Quality.BAD_EXCEPTION, only=refused)
-            _log.warning(
-                "mqtt broker refused a subscription: broker=%s:%d filter=%r", *self._address, refused
-            )
+            _log.warning("mqtt broker refused a subscription: broker=%s:%d filter=%r", *self._address, refused)
         if news.lost and not self._told_down:
             self._mark(Quality.BAD_NOT_CONNECTED)
             _log.warning("mqtt broker is away, trying on: broker=%s:%d why=%s", *self._address, news.why)

@@ -60,6 +60,7 @@ class FakeHub:
         self.something = asyncio.Condition()
         self.connected = True
         self.connects = 1
+        self.history = 0
         self.telling: set[asyncio.Future[None]] = set()
 
     @property
@@ -107,7 +108,7 @@ class FakeFrames:
         self._hub = hub
         self._filter = topic_filter
         self._durable = durable
-        self.end_offset: int | None = len(hub.log)
+        self.end_offset: int | None = max(len(hub.log), hub.history)
         self.next_offset = hub.cursors.get(durable, 0)
 
     @property

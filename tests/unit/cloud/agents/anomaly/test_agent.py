@@ -162,6 +162,24 @@ async def test_silence_is_noticed_while_the_link_is_up(tmp_path: Path) -> None:
     assert [(alert.rule, alert.state.value) for alert in hub.alerts] == [("stale", "raised"), ("stale", "cleared")]
 
 
+async def test_nobody_is_blamed_while_history_is_still_to_come_unless_the_hub_says_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, clock = FakeHub(), Clock()
+    hub.history = 1_000  # more than it will ever send: what else the log holds does not match the filter
+    async with running(hub, tmp_path, now_ns=clock) as agent:
+        await hub.readings(vibration(1.0, 0))
+        await hub.until(lambda: hub.cursors.get("anomaly") == 1)
+        graces = agent.stats.graces
+        await poll(lambda: agent.stats.graces > graces + 3)
+        monkeypatch.setattr("fieldline_cloud.agents.anomaly.agent.QUIET_S_MIN", 0.05)
+        while not hub.alerts:
+            clock.now_ns += SECOND
+            await asyncio.sleep(0.06)  # one tick of the agent
+            assert clock.now_ns < T0 + 60 * SECOND
+    assert [alert.rule for alert in hub.alerts] == ["stale"]
+
+
 async def test_nobody_is_blamed_for_silence_while_the_link_is_down(tmp_path: Path) -> None:
     hub, clock = FakeHub(), Clock()
     async with running(hub, tmp_path, now_ns=clock) as agent:

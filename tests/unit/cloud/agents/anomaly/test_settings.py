@@ -97,3 +97,8 @@ def test_the_readme_names_every_key() -> None:
     text = Path("cloud/fieldline_cloud/agents/anomaly/README.md").read_text()
     missing = [key for key in AnomalySettings.model_fields if f"`{key}`" not in text and key != "kind"]
     assert missing == []
+
+
+def test_the_sample_and_the_starting_point_are_the_same_file() -> None:
+    sample = Path("cloud/fieldline_cloud/agents/anomaly/sample.yaml").read_text()
+    assert sample == Path("config/anomaly.yaml").read_text()

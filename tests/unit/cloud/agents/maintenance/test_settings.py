@@ -82,3 +82,8 @@ def test_the_readme_names_every_key() -> None:
     text = Path("cloud/fieldline_cloud/agents/maintenance/README.md").read_text()
     missing = [key for key in MaintenanceSettings.model_fields if f"`{key}`" not in text and key != "kind"]
     assert missing == []
+
+
+def test_the_sample_and_the_starting_point_are_the_same_file() -> None:
+    sample = Path("cloud/fieldline_cloud/agents/maintenance/sample.yaml").read_text()
+    assert sample == Path("config/maintenance.yaml").read_text()
