@@ -6,29 +6,32 @@ async with Runtime("127.0.0.1:50051", name="my-agent") as runtime:
             ...
 """
 
-# The version comes first: the client tells it to the hub.
-__version__ = "0.1.0"
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from fieldline.client.message import Delivery, Message
-from fieldline.client.outbox import Coalescing
-from fieldline.client.producer import FrameProducer, FrameSource
-from fieldline.client.runtime import Runtime
-from fieldline.client.subscription import Start, Subscription
-from fieldline.errors import (
-    BadName,
-    BadTopic,
-    BufferFull,
-    Closed,
-    ConfigError,
-    DecodeError,
-    FieldlineError,
-    HubError,
-    HubUnavailable,
-    LimitError,
-    Refused,
-    SequenceGap,
-)
-from fieldline.model import Alert, AlertState, DeviceId, Evidence, Quality, Reading, Severity, Task, TaskState
+if TYPE_CHECKING:
+    from fieldline.client.message import Delivery, Message
+    from fieldline.client.outbox import Coalescing
+    from fieldline.client.producer import FrameProducer, FrameSource
+    from fieldline.client.runtime import Runtime
+    from fieldline.client.subscription import Start, Subscription
+    from fieldline.errors import (
+        BadName,
+        BadTopic,
+        BufferFull,
+        Closed,
+        ConfigError,
+        DecodeError,
+        FieldlineError,
+        HubError,
+        HubUnavailable,
+        LimitError,
+        Refused,
+        SequenceGap,
+    )
+    from fieldline.model import Alert, AlertState, DeviceId, Evidence, Quality, Reading, Severity, Task, TaskState
+
+__version__ = "0.1.0"
 
 __all__ = [
     "Alert",
@@ -62,3 +65,60 @@ __all__ = [
     "TaskState",
     "__version__",
 ]
+
+# Loaded when first used: a tool that only reads a topic or a model does not pay for gRPC (0.15 s).
+_HOMES = {
+    "fieldline.client.message": (
+        "Delivery",
+        "Message",
+    ),
+    "fieldline.client.outbox": ("Coalescing",),
+    "fieldline.client.producer": (
+        "FrameProducer",
+        "FrameSource",
+    ),
+    "fieldline.client.runtime": ("Runtime",),
+    "fieldline.client.subscription": (
+        "Start",
+        "Subscription",
+    ),
+    "fieldline.errors": (
+        "BadName",
+        "BadTopic",
+        "BufferFull",
+        "Closed",
+        "ConfigError",
+        "DecodeError",
+        "FieldlineError",
+        "HubError",
+        "HubUnavailable",
+        "LimitError",
+        "Refused",
+        "SequenceGap",
+    ),
+    "fieldline.model": (
+        "Alert",
+        "AlertState",
+        "DeviceId",
+        "Evidence",
+        "Quality",
+        "Reading",
+        "Severity",
+        "Task",
+        "TaskState",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+if not TYPE_CHECKING:  # a type checker would believe that every name is there
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME_OF:
+            raise AttributeError(f"module 'fieldline' has no attribute {name!r}")
+        value = getattr(import_module(_HOME_OF[name]), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

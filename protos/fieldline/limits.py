@@ -13,6 +13,8 @@ FILTERS_PER_SUBSCRIPTION_MAX: Final = 64
 
 # A frame must fit one gRPC message with room for its siblings' headers; 1 MiB costs the hub about a millisecond.
 FRAME_BYTES_MAX: Final = 1 << 20
+# Everything in a frame that is not its body. Windows count on it: see fieldline.client.subscription.
+FRAME_ENVELOPE_BYTES_MAX: Final = 1024
 FRAME_MESSAGES_MAX: Final = 65_536
 FRAME_RAW_BYTES_MAX: Final = 4 << 20
 HEADERS_PER_MESSAGE_MAX: Final = 64

@@ -11,24 +11,12 @@ from prometheus_client import make_wsgi_app
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from fieldline.addresses import is_loopback, split_address
 from fieldline.errors import ConfigError
 
 __all__ = ["MetricsServer", "is_loopback", "scrape", "split_address"]
 
 _SCRAPE_TIMEOUT_S = 1.0
-
-
-def split_address(address: str, what: str) -> tuple[str, int]:
-    """("host", port) of "host:port"; ConfigError that names `what` otherwise."""
-    host, separator, port = address.rpartition(":")
-    if not separator or not host or not port.isdecimal() or int(port) > 65535:
-        raise ConfigError(f"{what}: {address!r} is not an address; write it like 127.0.0.1:50051")
-    return host.strip("[]"), int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
-    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 class MetricsServer:
@@ -52,7 +40,9 @@ class MetricsServer:
         try:
             self._server = make_server(host, port, application, WSGIServer, _QuietHandler)
         except OSError as error:
-            raise ConfigError(f"metrics: cannot listen on {address}: {error.strerror}; choose another port") from error
+            raise ConfigError(
+                f"metrics: cannot listen on {address}: {error.strerror or error}; choose another port"
+            ) from error
         self.port: int = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
         self._thread.start()

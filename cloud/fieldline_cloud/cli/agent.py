@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final, Protocol, TypeVar
 import typer
 
 from fieldline.cli import new_app
+from fieldline.cli.options import start_logging
 from fieldline.cli.until_stopped import until_stopped
 from fieldline.config import FileSettings, load
-from fieldline.logs import setup_logging
 from fieldline_cloud.agents.bus import Bus
 
 __all__ = ["agent"]
@@ -50,7 +50,7 @@ def anomaly(
     from fieldline_cloud.agents.anomaly.agent import AnomalyAgent
     from fieldline_cloud.agents.anomaly.settings import AnomalySettings
 
-    setup_logging(log_level)
+    start_logging(log_level)
     settings = _with_options(load(config, AnomalySettings), hub, data)
     running = AnomalyAgent(settings)
     monitor = running.monitor
@@ -75,7 +75,7 @@ def maintenance(
     from fieldline_cloud.agents.maintenance.agent import MaintenanceAgent
     from fieldline_cloud.agents.maintenance.settings import MaintenanceSettings
 
-    setup_logging(log_level)
+    start_logging(log_level)
     settings = _with_options(load(config, MaintenanceSettings), hub, data)
     asyncio.run(_run(MaintenanceAgent(settings), settings.hub, settings.name, "maintenance", metrics, {}))
 

@@ -42,7 +42,11 @@ def demo(
     async def run(folder: Path) -> dict[str, Any]:
         stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (
+            signal.SIGINT,
+            signal.SIGTERM,
+            signal.SIGHUP,
+        ):  # a second Ctrl-C does not cut the tidying up short
             loop.add_signal_handler(number, stopped.set)
         return await run_demo(config, folder, duration_s=duration, console=console, stopped=stopped)
 

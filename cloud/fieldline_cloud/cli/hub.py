@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from fieldline.cli.options import start_logging
 from fieldline.cli.until_stopped import until_stopped
 from fieldline.config import load
 from fieldline.errors import ConfigError
-from fieldline.logs import setup_logging
 
 __all__ = ["hub"]
 
@@ -29,9 +29,9 @@ def hub(
 
     Exit codes: 0 stopped, 1 the log failed, 2 wrong configuration or address in use.
     """
+    start_logging(log_level)
     from fieldline_cloud.hub import Hub, HubSettings  # gRPC is loaded only by those who run a hub
 
-    setup_logging(log_level)
     settings = load(config, HubSettings) if config else HubSettings()
     given = {"listen": listen, "data": data, "metrics": metrics}
     settings = settings.model_copy(update={key: value for key, value in given.items() if value is not None})

@@ -4,6 +4,7 @@ A frame is known by (producer, epoch, sequence). Seen once it is stored; seen ag
 below the highest is lost, unless the producer itself declared the gap.
 """
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -101,6 +102,7 @@ class Ledger:
             return
         self.frame_bytes += frame_bytes
         self._recent.append((now_s, len(readings)))
+        self._forget_before(now_s - _RATE_WINDOW_S)
         values = self.last.setdefault(device, {})
         for reading in readings:
             values[reading.tag] = reading
@@ -118,9 +120,12 @@ class Ledger:
 
     def rate(self, now_s: float) -> float:
         """Readings per second over the last seconds."""
-        while self._recent and self._recent[0][0] < now_s - _RATE_WINDOW_S:
-            self._recent.popleft()
+        self._forget_before(now_s - _RATE_WINDOW_S)
         return sum(count for _, count in self._recent) / _RATE_WINDOW_S
+
+    def _forget_before(self, from_s: float) -> None:
+        while self._recent and self._recent[0][0] < from_s:
+            self._recent.popleft()
 
     def raised(self) -> list[Alert]:
         """Alerts that stand, the newest first."""
@@ -129,8 +134,8 @@ class Ledger:
 
 
 def percentile(values: Sequence[float], fraction: float) -> float | None:
-    """The value below which `fraction` of the values lie (nearest rank); None of no values."""
+    """The smallest value that at least `fraction` of the values do not exceed (nearest rank); None of no values."""
     if not values:
         return None
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * fraction))]
+    return ordered[max(1, math.ceil(len(ordered) * fraction)) - 1]

@@ -40,8 +40,16 @@ class Processes:
 
     async def start(self, child: Child) -> None:
         """Start a child and return when it is ready. Raises FieldlineError with the end of its log if it is not."""
+        try:
+            self._running[child.name] = self._spawn(child)
+        except OSError as error:
+            raise FieldlineError(f"{child.name} cannot be started: {child.command[0]}: {error.strerror}") from error
+        if child.port is not None:
+            await self._ready(child.name, child.port)
+
+    def _spawn(self, child: Child) -> subprocess.Popen[bytes]:
         with (self._logs / f"{child.name}.log").open("wb") as output:
-            self._running[child.name] = subprocess.Popen(  # noqa: ASYNC220  # returns as soon as exec has happened
+            return subprocess.Popen(
                 child.command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -50,8 +58,6 @@ class Processes:
                 start_new_session=True,  # Ctrl-C reaches the demo alone, which then ends the others in order
                 preexec_fn=_die_with_parent,
             )
-        if child.port is not None:
-            await self._ready(child.name, child.port)
 
     async def _ready(self, name: str, port: int) -> None:
         give_up_at = time.monotonic() + _READY_TIMEOUT_S

@@ -44,19 +44,19 @@ async def run_demo(
 ) -> dict[str, Any]:
     """Run for `duration_s` seconds (None: until `stopped`), with a live view on `console` if there is one.
 
-    Returns the report. Raises FieldlineError if a process cannot be started or ends by itself.
+    Returns the report. Raises FieldlineError if a process cannot be started or ends by itself, KeyboardInterrupt if
+    `stopped` is set before everything runs.
     """
     for name in _FILES:
         if not (config / name).is_file():
             raise ConfigError(f"{config / name}: is missing; run this from the project's folder, or give --config")
-    data.mkdir(parents=True, exist_ok=True)
+    _prepare(data)
     ports = choose_ports()
     (data / "nats.conf").write_text(nats_config(ports["PLANT_MQTT_PORT"], data / "nats"))
     chosen = plan(config.resolve(), data.resolve(), ports, find_broker())
     processes = Processes(chosen.environment, data / "logs")
     try:
-        for child in chosen.children:
-            await processes.start(child)
+        await _start_all(processes, chosen, stopped)
         async with _watching(chosen.hub) as watcher:
             began_s = time.monotonic()
             await _observe(watcher, processes, chosen, duration_s, console, stopped)
@@ -69,6 +69,30 @@ async def run_demo(
             return build(watcher.ledger, spool, faults, duration_s=duration)
     finally:
         await processes.stop()
+
+
+def _prepare(data: Path) -> None:
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        used = any(data.iterdir())
+    except OSError as error:
+        raise ConfigError(f"--data {data}: {error.strerror}; choose a folder you may write to") from error
+    if used:  # its readings would be counted as this run's
+        raise ConfigError(f"--data {data}: is not empty; choose another folder, or delete what an earlier run left")
+
+
+async def _start_all(processes: Processes, chosen: Plan, stopped: asyncio.Event) -> None:
+    """Start the children in order; a signal meanwhile ends this at once."""
+    for child in chosen.children:
+        starting = asyncio.ensure_future(processes.start(child))
+        stopping = asyncio.ensure_future(stopped.wait())
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        for task in (starting, stopping):
+            task.cancel()
+        await asyncio.wait([starting, stopping])
+        if stopped.is_set():
+            raise KeyboardInterrupt
+        starting.result()
 
 
 @asynccontextmanager

@@ -134,7 +134,15 @@ class Broker:
                     subscriber.wake.set()
 
     async def open(
-        self, *, filters: Sequence[str], durable: str, start: int | None, lossy: bool, client: str
+        self,
+        *,
+        filters: Sequence[str],
+        durable: str,
+        start: int | None,
+        lossy: bool,
+        client: str,
+        window_frames: int,
+        window_bytes: int,
     ) -> Subscriber:
         """Begin a subscription at offset `start` (None: at the tail), or at the durable's own cursor if it has one."""
         if durable:
@@ -147,6 +155,8 @@ class Broker:
             lossy=lossy,
             queue_frames_max=limits.queue_frames_max,
             queue_bytes_max=limits.queue_bytes_max,
+            window_frames=window_frames,
+            window_bytes=window_bytes,
         )
         subscriber = Subscriber(outlet, filters, durable, client)
         self.subscribers.add(subscriber)

@@ -23,7 +23,7 @@ Outcome = Appended | StorageError
 # Seconds; a virtual disk commits in 0.2 ms, an SD card in 5 to 100.
 COMMIT_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
-# Cursors that could not be written wait so long for the next try, unless frames come first. No busy loop on a full disk.
+# A full disk must not become a busy loop: cursors wait so long for the next try, unless frames come first.
 _CURSORS_AGAIN_S = 0.5
 
 

@@ -9,8 +9,7 @@ from importlib import import_module
 
 import typer
 
-from fieldline import __version__
-from fieldline.cli import new_app
+from fieldline.cli import new_app, version_option
 from fieldline.cli import run as run_app  # `run` is also a module of this package
 
 __all__ = ["main"]
@@ -37,9 +36,5 @@ def main() -> None:
     run_app(app)
 
 
-def _root(
-    version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
-) -> None:
-    if version:
-        print(f"fieldline-edge {__version__}")
-        raise typer.Exit
+def _root(version: bool = version_option("fieldline-edge")) -> None:
+    pass

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from fieldline.cli import load_entry
 from fieldline.config import kind_of, load
 from fieldline.errors import ConfigError
 
@@ -28,7 +29,7 @@ def check(
             kind = kind_of(path)
             if kind not in kinds:
                 raise ConfigError(f"{path}: kind: {kind!r} is not known; use one of {', '.join(sorted(kinds))}")
-            load(path, kinds[kind].load())
+            load(path, load_entry(kinds[kind]))
         except ConfigError as error:
             problems += error.problems
         else:

@@ -1,21 +1,27 @@
 """`fieldline sub`: see what is published."""
 
 import asyncio
+import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from fieldline.cli.options import CONNECT_TIMEOUT_S, HubOption
+from fieldline.cli.options import CONNECT_TIMEOUT_S, HubOption, check_hub
 from fieldline.cli.until_stopped import until_stopped
-from fieldline.errors import ConfigError
+from fieldline.errors import ConfigError, DecodeError
+from fieldline.topics import check_filter, check_name
 
 if TYPE_CHECKING:
     from fieldline import Delivery, Start, Subscription
 
-__all__ = ["sub"]
+__all__ = ["rows", "sub"]
+
+_OFFSET_MAX = (1 << 63) - 1
 
 
 def sub(
@@ -37,9 +43,14 @@ def sub(
 
     Exit codes: 0 stopped, 2 bad filter or option, 3 the hub could not be reached or refused.
     """
+    check_hub(hub)
+    for each in (name, *([durable] if durable else [])):
+        check_name(each)
+    for topic_filter in filters:
+        check_filter(topic_filter)
+    begin = _start(start)
     from fieldline import Runtime
 
-    begin = _start(start)
     write = _writer(sys.stdout, as_json)
 
     async def follow() -> None:
@@ -47,7 +58,6 @@ def sub(
             Runtime(hub, name=name, connect_timeout_s=CONNECT_TIMEOUT_S) as runtime,
             runtime.subscribe(filters, durable=durable, start=begin, ack="manual") as subscription,
         ):
-            await subscription.wait_open()
             printing = asyncio.ensure_future(_print(subscription, write, count, until_end))
             stopping = asyncio.ensure_future(until_stopped())
             done, _ = await asyncio.wait([printing, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -60,7 +70,8 @@ def sub(
     try:
         asyncio.run(follow())
     except BrokenPipeError:
-        sys.stderr.close()  # `fieldline sub ... | head` is a normal way to use it
+        # `fieldline sub ... | head` is a normal way to use it; Python must not try to flush the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _start(word: str) -> "Start":
@@ -70,7 +81,7 @@ def _start(word: str) -> "Start":
         return Start.LIVE
     if word == "start":
         return Start.EARLIEST
-    if word.isdecimal():
+    if word.isascii() and word.isdecimal() and int(word) <= _OFFSET_MAX:
         return Start.at(int(word))
     raise ConfigError(f"--from {word}: must be live, start, or an offset like 1500")
 
@@ -79,17 +90,33 @@ async def _print(
     subscription: "Subscription", write: Callable[[dict[str, Any]], None], count: int | None, until_end: bool
 ) -> None:
     left = count
+    await subscription.wait_open()
     until = subscription.end_offset if until_end else None
     while (delivery := await subscription.next_delivery(until_offset=until)) is not None:
-        for row in rows(delivery):
-            write(row)
-            if left is not None:
-                left -= 1
-                if left == 0:
-                    sys.stdout.flush()
-                    return  # a frame that was printed in part is not acknowledged
+        printed, complete = _print_delivery(delivery, write, left)
         sys.stdout.flush()
-        delivery.ack()
+        if complete:  # a frame that was printed in part comes again
+            delivery.ack()
+        if left is not None:
+            left -= printed
+            if left == 0:
+                return
+
+
+def _print_delivery(
+    delivery: "Delivery", write: Callable[[dict[str, Any]], None], lines_max: int | None
+) -> tuple[int, bool]:
+    """Print up to `lines_max` lines; returns how many, and whether that was all."""
+    remaining = rows(delivery)
+    printed = 0
+    try:
+        for row in islice(remaining, lines_max):
+            write(row)
+            printed += 1
+        return printed, next(remaining, None) is None
+    except DecodeError as error:
+        print(f"{delivery.topic}, offset {delivery.offset}: skipped, {error}", file=sys.stderr)
+        return printed, True
 
 
 def rows(delivery: "Delivery") -> Iterator[dict[str, Any]]:
@@ -140,6 +167,8 @@ def _decoder(topic: str) -> Callable[[bytes], dict[str, Any]]:
 def _writer(out: TextIO, as_json: bool) -> Callable[[dict[str, Any]], None]:
     from fieldline.cli.text import line
 
+    if isinstance(out, io.TextIOWrapper):  # JSON is UTF-8, whatever the terminal is
+        out.reconfigure(encoding="utf-8" if as_json else None, errors="backslashreplace")
     if as_json:
         return lambda row: print(json.dumps(row, ensure_ascii=False), file=out)
     return lambda row: print(line(row), file=out)

@@ -11,6 +11,8 @@ from fieldline.wire.plant import decode_alert, decode_task
 
 __all__ = ["alert_row", "line", "message_row", "plain_value", "task_row", "timestamp"]
 
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+
 
 def timestamp(at_ns: int) -> str:
     """ISO 8601 in UTC with milliseconds; a time no calendar knows is given as its nanoseconds."""
@@ -90,7 +92,11 @@ def message_row(content: bytes) -> dict[str, Any]:
 
 
 def line(row: dict[str, Any]) -> str:
-    """A row for people."""
+    """A row for people, on one line. Control characters are shown, not obeyed: the terminal is not the publisher's."""
+    return _sentence(row).translate(_CONTROL)
+
+
+def _sentence(row: dict[str, Any]) -> str:
     if "tag" in row and "quality" in row:
         quality = "" if row["quality"] == "good" else f"  ({row['quality']})"
         return f"{row['at']}  {row['topic'].removeprefix('readings/')}  {row['tag']} = {row['value']}{quality}"

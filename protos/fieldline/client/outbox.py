@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fieldline.errors import LimitError
-from fieldline.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, KEY_BYTES_MAX
+from fieldline.limits import FRAME_BYTES_MAX, FRAME_ENVELOPE_BYTES_MAX, FRAME_MESSAGES_MAX, KEY_BYTES_MAX
 from fieldline.topics import check_topic
-from fieldline.wire.frames import build_frame, check_headers, close_messages
+from fieldline.wire.frames import build_frame, check_headers, check_key, close_messages
 
 __all__ = ["Batch", "Coalescing", "Outbox"]
 
 # A frame's own fields around the body: topic, key, numbers, block tags. Generous, so that FRAME_BYTES_MAX holds.
-_FRAME_OVERHEAD_BYTES = 1024
+_FRAME_OVERHEAD_BYTES = FRAME_ENVELOPE_BYTES_MAX
 _MESSAGE_OVERHEAD_BYTES = 6
 
 
@@ -188,8 +188,7 @@ class Outbox:
     def _new_batch(self, place: tuple[str, str], first_size: int, *, now_s: float, now_ns: int) -> Batch:
         topic, key = place
         check_topic(topic)
-        if len(key.encode()) > KEY_BYTES_MAX:
-            raise LimitError(f"key {key[:20]!r}... is over {KEY_BYTES_MAX} bytes")
+        check_key(key)
         if first_size > FRAME_BYTES_MAX - _FRAME_OVERHEAD_BYTES:
             limit = FRAME_BYTES_MAX - _FRAME_OVERHEAD_BYTES
             raise LimitError(f"message for {topic!r} has {first_size} bytes; at most {limit} are allowed; split it")

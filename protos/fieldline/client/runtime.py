@@ -15,7 +15,7 @@ from fieldline.client.message import Message
 from fieldline.client.outbox import Batch, Coalescing, Outbox
 from fieldline.client.producer import FrameProducer
 from fieldline.client.subscription import Start, Subscription
-from fieldline.errors import BufferFull, Closed, HubUnavailable
+from fieldline.errors import BufferFull, Closed, HubUnavailable, LimitError
 from fieldline.topics import check_name
 
 __all__ = ["HandledSubscription", "Runtime"]
@@ -56,6 +56,7 @@ class Runtime:
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
         self._subscriptions: list[Subscription] = []
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         """Connect in the background; with `connect_timeout_s`, raise HubUnavailable if no hub answers in that time."""
@@ -79,10 +80,12 @@ class Runtime:
                 await subscription.close()
             for task in self._tasks:
                 task.cancel()
+            self._closed = True
             for waiter in self._outbox.abandon():
                 if not waiter.done():
                     waiter.set_exception(Closed("the runtime was closed before the hub had acknowledged this message"))
                     waiter.exception()
+            self._source.wake_all()
             assert self._channel is not None
             try:
                 await self._group.__aexit__(kind, error, trace)
@@ -122,9 +125,10 @@ class Runtime:
         would take.
         """
         outbox = self._outbox
+        self._check_open()
         if not outbox.has_room:
             await self._room(wait)
-        data = content.encode() if isinstance(content, str) else content
+        data = _as_bytes(content)
         batch = outbox.add(topic, key, data, headers, now_s=time.monotonic(), now_ns=time.time_ns())
         self._wake(batch)
         if stored:
@@ -138,28 +142,29 @@ class Runtime:
         """Publish many messages to one topic, as `publish` would one after the other."""
         batch: Batch | None = None
         outbox = self._outbox
+        self._check_open()
         now_s, now_ns = time.monotonic(), time.time_ns()
-        for content in contents:
-            if not outbox.has_room:
-                await self._room(wait=True)
-            data = content.encode() if isinstance(content, str) else content
-            batch = outbox.add(topic, key, data, None, now_s=now_s, now_ns=now_ns)
-            if batch.sealed:
+        try:
+            for content in contents:
+                if not outbox.has_room:
+                    await self._room(wait=True)
+                batch = outbox.add(topic, key, _as_bytes(content), None, now_s=now_s, now_ns=now_ns)
+                if batch.sealed:
+                    self._wake(batch)
+                    await asyncio.sleep(0)
+                    now_s, now_ns = time.monotonic(), time.time_ns()
+        finally:
+            if batch is not None:  # also what was accepted before one that is refused
                 self._wake(batch)
-                await asyncio.sleep(0)
-                now_s, now_ns = time.monotonic(), time.time_ns()
-        if batch is not None:
-            self._wake(batch)
-            if stored:
-                await self._stored(batch)
+        if batch is not None and stored:
+            await self._stored(batch)
 
     async def flush(self) -> None:
         """Return once the hub has stored everything published before this call."""
         self._outbox.seal_all()
         self._source.wake()
-        while not self._outbox.is_empty:
-            last = self._outbox.last_batch
-            assert last is not None
+        last = self._outbox.last_batch  # frames are stored in order, so nothing before it is still to come
+        if last is not None:
             await self._stored(last)
 
     def subscribe(
@@ -182,6 +187,7 @@ class Runtime:
         `await runtime.subscribe(filter, handler)`: it is then called for every message until the runtime is closed.
         """
         assert self._channel is not None, "use the runtime inside its 'async with'"
+        self._subscriptions = [one for one in self._subscriptions if not one.closed]
         subscription = HandledSubscription(
             self._channel,
             self.address,
@@ -202,10 +208,12 @@ class Runtime:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _check_open(self) -> None:
+        if self._channel is None or self._closed:
+            raise Closed("the runtime is not open; use it inside its 'async with'")
+
     def _wake(self, batch: Batch) -> None:
-        if self._producer is None:
-            if self._channel is None:
-                raise Closed("the runtime is not open; use it inside 'async with'")
+        if self._producer is None and not self._closed:
             self._producer = FrameProducer(
                 self.address, name=self.name, source=self._source, channel=self._channel, backoff=Backoff()
             )
@@ -220,6 +228,7 @@ class Runtime:
             )
         while not self._outbox.has_room:
             await self._source.room()
+        self._check_open()  # it may have been closed meanwhile
 
     async def _stored(self, batch: Batch) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -273,6 +282,20 @@ class HandledSubscription(Subscription):
                 await result
 
 
+def _as_bytes(content: bytes | bytearray | memoryview | str) -> bytes:
+    """What travels; a copy where the caller could change it afterwards. LimitError for text no UTF-8 can hold."""
+    if isinstance(content, bytes):
+        return content
+    if not isinstance(content, str):
+        return bytes(content)
+    try:
+        return content.encode()
+    except UnicodeEncodeError as error:
+        raise LimitError(
+            f"text {content[:40]!r} is not valid Unicode: {error.reason}; publish bytes instead"
+        ) from error
+
+
 class _OutboxSource:
     """The outbox as a FrameSource: adds the waiting to what is otherwise pure."""
 
@@ -288,6 +311,11 @@ class _OutboxSource:
         """There may be something to send."""
         if not self._something.is_set():
             self._something.set()
+
+    def wake_all(self) -> None:
+        """Nothing will be acknowledged any more: let nobody wait for it."""
+        self._something.set()
+        self._room.set()
 
     async def room(self) -> None:
         """Until something was acknowledged."""

@@ -17,6 +17,7 @@ from fieldline.client.message import Delivery, Message
 from fieldline.client.status import from_rpc_error
 from fieldline.client.tasks import run_together, stream_error
 from fieldline.errors import HubError, HubUnavailable
+from fieldline.limits import FRAME_ENVELOPE_BYTES_MAX
 from fieldline.topics import check_filter, check_name
 from fieldline.v1 import hub_pb2
 
@@ -25,6 +26,9 @@ __all__ = ["Start", "Subscription"]
 log = logging.getLogger(__name__)
 
 _CLOSE_TIMEOUT_S = 2.0
+# The hub's window counts whole deliveries. Here their envelopes are taken for as big as they can be: better to tell too
+# early than to wait for a hub that waits for us.
+_ENVELOPE_BYTES_MAX = FRAME_ENVELOPE_BYTES_MAX + 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +99,24 @@ class Subscription:
         self._frames_max = frames_max
         self._bytes_max = bytes_max
         self._backoff = backoff or Backoff()
+        self._window = hub_pb2.Window(frames=frames_max, bytes=bytes_max)
         self._tracker = AckTracker()
         self._queue: deque[Delivery] = deque()
         self._waiting = asyncio.Event()  # something for the reader: a delivery, progress, or the end
-        self._to_send = asyncio.Event()  # something for the hub: an ack or credit
-        self._credit_frames = 0
-        self._credit_bytes = 0
+        self._to_send = asyncio.Event()  # something for the hub: an ack, or what was taken
+        self._taken_frames = 0
+        self._taken_bytes = 0
+        self._queued_before = 0  # deliveries of an earlier stream at the head of the queue: outside the window
         self._ack_sent = -1
         self._received_to = -1
         self._closing = False
         self._failure: HubError | None = None
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` has been called."""
+        return self._closing
 
     async def __aenter__(self) -> Self:
         self.open()
@@ -164,10 +175,10 @@ class Subscription:
             self._waiting.clear()
             await self._waiting.wait()
         delivery = self._queue.popleft()
-        self._credit_frames += 1
-        self._credit_bytes += len(delivery.body)
-        if self._credit_frames * 2 >= self._frames_max or self._credit_bytes * 2 >= self._bytes_max:
-            self._to_send.set()
+        if self._queued_before:
+            self._queued_before -= 1
+        else:
+            self._note_taken(len(delivery.body))
         return delivery
 
     def _ack(self, offset: int) -> None:
@@ -217,10 +228,14 @@ class Subscription:
             call.cancel()
 
     def _open_request(self) -> hub_pb2.SubscribeOpen:
-        """Start where the last stream ended; take back the credit of what still waits unread."""
+        """Start where the last stream ended; what still waits unread makes the window smaller."""
         start = self._start if self._tracker.last_added < 0 else Start.at(self._tracker.last_added + 1)
         waiting_bytes = sum(len(delivery.body) for delivery in self._queue)
-        self._credit_frames = self._credit_bytes = 0
+        self._taken_frames = self._taken_bytes = 0
+        self._queued_before = len(self._queue)
+        self._window = hub_pb2.Window(
+            frames=max(1, self._frames_max - len(self._queue)), bytes=max(1, self._bytes_max - waiting_bytes)
+        )
         self._ack_sent = self._received_to = -1
         return hub_pb2.SubscribeOpen(
             hello=hello(self._name),
@@ -228,10 +243,7 @@ class Subscription:
             durable=self.durable,
             start=start.to_proto(),
             lossy=self._lossy,
-            credit=hub_pb2.Credit(
-                frames=max(1, self._frames_max - len(self._queue)),
-                bytes=max(1, self._bytes_max - waiting_bytes),
-            ),
+            window=self._window,
         )
 
     async def _receive(self, call: Any) -> None:
@@ -266,20 +278,29 @@ class Subscription:
         if self._tracker.add(offset):
             self._queue.append(Delivery(delivery, self._ack, self._ack_through))
         else:  # repeated after a reconnect, and already with the application
-            self._credit_frames += 1
-            self._credit_bytes += len(delivery.frame.body)
+            self._note_taken(len(delivery.frame.body))
+        if self.durable and self._tracker.up_to > self._ack_sent:
             self._to_send.set()
-        if self._tracker.up_to > self._ack_sent:
+
+    def _note_taken(self, nbytes: int) -> None:
+        """The hub hears of it in lots, half a window at a time."""
+        self._taken_frames += 1
+        self._taken_bytes += nbytes + _ENVELOPE_BYTES_MAX
+        if self._taken_is_worth_telling:
             self._to_send.set()
+
+    @property
+    def _taken_is_worth_telling(self) -> bool:
+        return self._taken_frames * 2 >= self._window.frames or self._taken_bytes * 2 >= self._window.bytes
 
     async def _send(self, call: Any) -> None:
         while True:
             await self._to_send.wait()
             self._to_send.clear()
-            if self._credit_frames:
-                credit = hub_pb2.Credit(frames=self._credit_frames, bytes=self._credit_bytes)
-                self._credit_frames = self._credit_bytes = 0
-                await call.write(hub_pb2.SubscribeRequest(credit=credit))
+            if self._taken_is_worth_telling:
+                taken = hub_pb2.Taken(frames=self._taken_frames)
+                self._taken_frames = self._taken_bytes = 0
+                await call.write(hub_pb2.SubscribeRequest(taken=taken))
             # The hub takes acks only for what it delivered on this very stream.
             up_to = min(self._tracker.up_to, self._received_to)
             if self.durable and up_to > self._ack_sent:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66ieldline/v1/hub.proto\x12\x0c\x66ieldline.v1\"\xd3\x01\n\x05\x46rame\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\r\n\x05\x63ount\x18\x04 \x01(\r\x12(\n\x08\x65ncoding\x18\x05 \x01(\x0e\x32\x16.fieldline.v1.Encoding\x12\x0c\n\x04\x62ody\x18\x06 \x01(\x0c\x12\r\n\x05\x63rc32\x18\x07 \x01(\x07\x12\x17\n\x0fpublished_at_ns\x18\x08 \x01(\x03\x12\x16\n\x0eskipped_frames\x18\t \x01(\x04\x12\x15\n\rskipped_count\x18\n \x01(\x04\"H\n\x0cMessageBlock\x12\x0f\n\x07\x63ontent\x18\x01 \x03(\x0c\x12\'\n\x04meta\x18\x02 \x03(\x0b\x32\x19.fieldline.v1.MessageMeta\"\x85\x01\n\x0bMessageMeta\x12\r\n\x05index\x18\x01 \x01(\r\x12\x37\n\x07headers\x18\x02 \x03(\x0b\x32&.fieldline.v1.MessageMeta.HeadersEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"9\n\x05Hello\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08software\x18\x03 \x01(\t\"Z\n\x06Limits\x12\x17\n\x0f\x66rame_bytes_max\x18\x01 \x01(\r\x12\x1a\n\x12\x66rame_messages_max\x18\x02 \x01(\r\x12\x1b\n\x13in_flight_bytes_max\x18\x03 \x01(\r\"m\n\x0ePublishRequest\x12+\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.fieldline.v1.PublishHelloH\x00\x12&\n\x06\x66rames\x18\x02 \x01(\x0b\x32\x14.fieldline.v1.FramesH\x00\x42\x06\n\x04kind\"S\n\x0cPublishHello\x12\"\n\x05hello\x18\x01 \x01(\x0b\x32\x13.fieldline.v1.Hello\x12\x10\n\x08producer\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\"-\n\x06\x46rames\x12#\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x13.fieldline.v1.Frame\"s\n\x0fPublishResponse\x12/\n\x07welcome\x18\x01 \x01(\x0b\x32\x1c.fieldline.v1.PublishWelcomeH\x00\x12\'\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x18.fieldline.v1.PublishAckH\x00\x42\x06\n\x04kind\"_\n\x0ePublishWelcome\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x15\n\rlast_sequence\x18\x02 \x01(\x04\x12$\n\x06limits\x18\x03 \x01(\x0b\x32\x14.fieldline.v1.Limits\"\x1e\n\nPublishAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\x9a\x01\n\x10SubscribeRequest\x12+\n\x04open\x18\x01 \x01(\x0b\x32\x1b.fieldline.v1.SubscribeOpenH\x00\x12)\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x1a.fieldline.v1.SubscribeAckH\x00\x12&\n\x06\x63redit\x18\x03 \x01(\x0b\x32\x14.fieldline.v1.CreditH\x00\x42\x06\n\x04kind\"\xae\x01\n\rSubscribeOpen\x12\"\n\x05hello\x18\x01 \x01(\x0b\x32\x13.fieldline.v1.Hello\x12\x0f\n\x07\x66ilters\x18\x02 \x03(\t\x12\x0f\n\x07\x64urable\x18\x03 \x01(\t\x12\"\n\x05start\x18\x04 \x01(\x0b\x32\x13.fieldline.v1.Start\x12$\n\x06\x63redit\x18\x05 \x01(\x0b\x32\x14.fieldline.v1.Credit\x12\r\n\x05lossy\x18\x06 \x01(\x08\"E\n\x05Start\x12\x0e\n\x04live\x18\x01 \x01(\x08H\x00\x12\x12\n\x08\x65\x61rliest\x18\x02 \x01(\x08H\x00\x12\x10\n\x06offset\x18\x03 \x01(\x04H\x00\x42\x06\n\x04kind\"\'\n\x06\x43redit\x12\x0e\n\x06\x66rames\x18\x01 \x01(\r\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\"$\n\x0cSubscribeAck\x12\x14\n\x0cup_to_offset\x18\x01 \x01(\x04\"\xa8\x01\n\x11SubscribeResponse\x12/\n\x06opened\x18\x01 \x01(\x0b\x32\x1d.fieldline.v1.SubscribeOpenedH\x00\x12.\n\ndeliveries\x18\x02 \x01(\x0b\x32\x18.fieldline.v1.DeliveriesH\x00\x12*\n\x08progress\x18\x03 \x01(\x0b\x32\x16.fieldline.v1.ProgressH\x00\x42\x06\n\x04kind\"r\n\x0fSubscribeOpened\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x13\n\x0bnext_offset\x18\x02 \x01(\x04\x12\x12\n\nend_offset\x18\x03 \x01(\x04\x12$\n\x06limits\x18\x04 \x01(\x0b\x32\x14.fieldline.v1.Limits\"8\n\nDeliveries\x12*\n\ndeliveries\x18\x01 \x03(\x0b\x32\x16.fieldline.v1.Delivery\"v\n\x08\x44\x65livery\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x10\n\x08producer\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\"\n\x05\x66rame\x18\x04 \x01(\x0b\x32\x13.fieldline.v1.Frame\x12\x15\n\rmissed_frames\x18\x05 \x01(\x04\"\x1f\n\x08Progress\x12\x13\n\x0bnext_offset\x18\x01 \x01(\x04\"Z\n\x05\x45rror\x12%\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x17.fieldline.v1.ErrorCode\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x19\n\x11\x65xpected_sequence\x18\x03 \x01(\x04*n\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45NCODING_MESSAGES\x10\x01\x12\x1a\n\x16\x45NCODING_MESSAGES_ZSTD\x10\x02\x12\x15\n\x11\x45NCODING_READINGS\x10\x03*\x8c\x03\n\tErrorCode\x12\x1a\n\x16\x45RROR_CODE_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x45RROR_CODE_PROTOCOL_VERSION\x10\x01\x12\x17\n\x13\x45RROR_CODE_PROTOCOL\x10\x02\x12\x17\n\x13\x45RROR_CODE_BAD_NAME\x10\x03\x12\x18\n\x14\x45RROR_CODE_BAD_TOPIC\x10\x04\x12\x19\n\x15\x45RROR_CODE_BAD_FILTER\x10\x05\x12\x18\n\x14\x45RROR_CODE_BAD_FRAME\x10\x06\x12\x1e\n\x1a\x45RROR_CODE_FRAME_TOO_LARGE\x10\x07\x12\x1b\n\x17\x45RROR_CODE_SEQUENCE_GAP\x10\x08\x12\x16\n\x12\x45RROR_CODE_BAD_ACK\x10\t\x12\x1d\n\x19\x45RROR_CODE_DURABLE_IN_USE\x10\n\x12\x17\n\x13\x45RROR_CODE_TOO_MANY\x10\x0b\x12\x16\n\x12\x45RROR_CODE_STORAGE\x10\x0c\x12\x1c\n\x18\x45RROR_CODE_SHUTTING_DOWN\x10\r2\xa3\x01\n\x03Hub\x12J\n\x07Publish\x12\x1c.fieldline.v1.PublishRequest\x1a\x1d.fieldline.v1.PublishResponse(\x01\x30\x01\x12P\n\tSubscribe\x12\x1e.fieldline.v1.SubscribeRequest\x1a\x1f.fieldline.v1.SubscribeResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66ieldline/v1/hub.proto\x12\x0c\x66ieldline.v1\"\xd3\x01\n\x05\x46rame\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\r\n\x05\x63ount\x18\x04 \x01(\r\x12(\n\x08\x65ncoding\x18\x05 \x01(\x0e\x32\x16.fieldline.v1.Encoding\x12\x0c\n\x04\x62ody\x18\x06 \x01(\x0c\x12\r\n\x05\x63rc32\x18\x07 \x01(\x07\x12\x17\n\x0fpublished_at_ns\x18\x08 \x01(\x03\x12\x16\n\x0eskipped_frames\x18\t \x01(\x04\x12\x15\n\rskipped_count\x18\n \x01(\x04\"H\n\x0cMessageBlock\x12\x0f\n\x07\x63ontent\x18\x01 \x03(\x0c\x12\'\n\x04meta\x18\x02 \x03(\x0b\x32\x19.fieldline.v1.MessageMeta\"\x85\x01\n\x0bMessageMeta\x12\r\n\x05index\x18\x01 \x01(\r\x12\x37\n\x07headers\x18\x02 \x03(\x0b\x32&.fieldline.v1.MessageMeta.HeadersEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"9\n\x05Hello\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08software\x18\x03 \x01(\t\"Z\n\x06Limits\x12\x17\n\x0f\x66rame_bytes_max\x18\x01 \x01(\r\x12\x1a\n\x12\x66rame_messages_max\x18\x02 \x01(\r\x12\x1b\n\x13in_flight_bytes_max\x18\x03 \x01(\r\"m\n\x0ePublishRequest\x12+\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.fieldline.v1.PublishHelloH\x00\x12&\n\x06\x66rames\x18\x02 \x01(\x0b\x32\x14.fieldline.v1.FramesH\x00\x42\x06\n\x04kind\"S\n\x0cPublishHello\x12\"\n\x05hello\x18\x01 \x01(\x0b\x32\x13.fieldline.v1.Hello\x12\x10\n\x08producer\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\"-\n\x06\x46rames\x12#\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x13.fieldline.v1.Frame\"s\n\x0fPublishResponse\x12/\n\x07welcome\x18\x01 \x01(\x0b\x32\x1c.fieldline.v1.PublishWelcomeH\x00\x12\'\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x18.fieldline.v1.PublishAckH\x00\x42\x06\n\x04kind\"_\n\x0ePublishWelcome\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x15\n\rlast_sequence\x18\x02 \x01(\x04\x12$\n\x06limits\x18\x03 \x01(\x0b\x32\x14.fieldline.v1.Limits\"\x1e\n\nPublishAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\x98\x01\n\x10SubscribeRequest\x12+\n\x04open\x18\x01 \x01(\x0b\x32\x1b.fieldline.v1.SubscribeOpenH\x00\x12)\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x1a.fieldline.v1.SubscribeAckH\x00\x12$\n\x05taken\x18\x03 \x01(\x0b\x32\x13.fieldline.v1.TakenH\x00\x42\x06\n\x04kind\"\xae\x01\n\rSubscribeOpen\x12\"\n\x05hello\x18\x01 \x01(\x0b\x32\x13.fieldline.v1.Hello\x12\x0f\n\x07\x66ilters\x18\x02 \x03(\t\x12\x0f\n\x07\x64urable\x18\x03 \x01(\t\x12\"\n\x05start\x18\x04 \x01(\x0b\x32\x13.fieldline.v1.Start\x12$\n\x06window\x18\x05 \x01(\x0b\x32\x14.fieldline.v1.Window\x12\r\n\x05lossy\x18\x06 \x01(\x08\"E\n\x05Start\x12\x0e\n\x04live\x18\x01 \x01(\x08H\x00\x12\x12\n\x08\x65\x61rliest\x18\x02 \x01(\x08H\x00\x12\x10\n\x06offset\x18\x03 \x01(\x04H\x00\x42\x06\n\x04kind\"\'\n\x06Window\x12\x0e\n\x06\x66rames\x18\x01 \x01(\r\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\"\x17\n\x05Taken\x12\x0e\n\x06\x66rames\x18\x01 \x01(\r\"$\n\x0cSubscribeAck\x12\x14\n\x0cup_to_offset\x18\x01 \x01(\x04\"\xa8\x01\n\x11SubscribeResponse\x12/\n\x06opened\x18\x01 \x01(\x0b\x32\x1d.fieldline.v1.SubscribeOpenedH\x00\x12.\n\ndeliveries\x18\x02 \x01(\x0b\x32\x18.fieldline.v1.DeliveriesH\x00\x12*\n\x08progress\x18\x03 \x01(\x0b\x32\x16.fieldline.v1.ProgressH\x00\x42\x06\n\x04kind\"r\n\x0fSubscribeOpened\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x13\n\x0bnext_offset\x18\x02 \x01(\x04\x12\x12\n\nend_offset\x18\x03 \x01(\x04\x12$\n\x06limits\x18\x04 \x01(\x0b\x32\x14.fieldline.v1.Limits\"8\n\nDeliveries\x12*\n\ndeliveries\x18\x01 \x03(\x0b\x32\x16.fieldline.v1.Delivery\"v\n\x08\x44\x65livery\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x10\n\x08producer\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\"\n\x05\x66rame\x18\x04 \x01(\x0b\x32\x13.fieldline.v1.Frame\x12\x15\n\rmissed_frames\x18\x05 \x01(\x04\"\x1f\n\x08Progress\x12\x13\n\x0bnext_offset\x18\x01 \x01(\x04\"Z\n\x05\x45rror\x12%\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x17.fieldline.v1.ErrorCode\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x19\n\x11\x65xpected_sequence\x18\x03 \x01(\x04*n\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45NCODING_MESSAGES\x10\x01\x12\x1a\n\x16\x45NCODING_MESSAGES_ZSTD\x10\x02\x12\x15\n\x11\x45NCODING_READINGS\x10\x03*\x8c\x03\n\tErrorCode\x12\x1a\n\x16\x45RROR_CODE_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x45RROR_CODE_PROTOCOL_VERSION\x10\x01\x12\x17\n\x13\x45RROR_CODE_PROTOCOL\x10\x02\x12\x17\n\x13\x45RROR_CODE_BAD_NAME\x10\x03\x12\x18\n\x14\x45RROR_CODE_BAD_TOPIC\x10\x04\x12\x19\n\x15\x45RROR_CODE_BAD_FILTER\x10\x05\x12\x18\n\x14\x45RROR_CODE_BAD_FRAME\x10\x06\x12\x1e\n\x1a\x45RROR_CODE_FRAME_TOO_LARGE\x10\x07\x12\x1b\n\x17\x45RROR_CODE_SEQUENCE_GAP\x10\x08\x12\x16\n\x12\x45RROR_CODE_BAD_ACK\x10\t\x12\x1d\n\x19\x45RROR_CODE_DURABLE_IN_USE\x10\n\x12\x17\n\x13\x45RROR_CODE_TOO_MANY\x10\x0b\x12\x16\n\x12\x45RROR_CODE_STORAGE\x10\x0c\x12\x1c\n\x18\x45RROR_CODE_SHUTTING_DOWN\x10\r2\xa3\x01\n\x03Hub\x12J\n\x07Publish\x12\x1c.fieldline.v1.PublishRequest\x1a\x1d.fieldline.v1.PublishResponse(\x01\x30\x01\x12P\n\tSubscribe\x12\x1e.fieldline.v1.SubscribeRequest\x1a\x1f.fieldline.v1.SubscribeResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,10 +33,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MESSAGEMETA_HEADERSENTRY']._loaded_options = None
   _globals['_MESSAGEMETA_HEADERSENTRY']._serialized_options = b'8\001'
-  _globals['_ENCODING']._serialized_start=2178
-  _globals['_ENCODING']._serialized_end=2288
-  _globals['_ERRORCODE']._serialized_start=2291
-  _globals['_ERRORCODE']._serialized_end=2687
+  _globals['_ENCODING']._serialized_start=2201
+  _globals['_ENCODING']._serialized_end=2311
+  _globals['_ERRORCODE']._serialized_start=2314
+  _globals['_ERRORCODE']._serialized_end=2710
   _globals['_FRAME']._serialized_start=41
   _globals['_FRAME']._serialized_end=252
   _globals['_MESSAGEBLOCK']._serialized_start=254
@@ -62,27 +62,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUBLISHACK']._serialized_start=1072
   _globals['_PUBLISHACK']._serialized_end=1102
   _globals['_SUBSCRIBEREQUEST']._serialized_start=1105
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=1259
-  _globals['_SUBSCRIBEOPEN']._serialized_start=1262
-  _globals['_SUBSCRIBEOPEN']._serialized_end=1436
-  _globals['_START']._serialized_start=1438
-  _globals['_START']._serialized_end=1507
-  _globals['_CREDIT']._serialized_start=1509
-  _globals['_CREDIT']._serialized_end=1548
-  _globals['_SUBSCRIBEACK']._serialized_start=1550
-  _globals['_SUBSCRIBEACK']._serialized_end=1586
-  _globals['_SUBSCRIBERESPONSE']._serialized_start=1589
-  _globals['_SUBSCRIBERESPONSE']._serialized_end=1757
-  _globals['_SUBSCRIBEOPENED']._serialized_start=1759
-  _globals['_SUBSCRIBEOPENED']._serialized_end=1873
-  _globals['_DELIVERIES']._serialized_start=1875
-  _globals['_DELIVERIES']._serialized_end=1931
-  _globals['_DELIVERY']._serialized_start=1933
-  _globals['_DELIVERY']._serialized_end=2051
-  _globals['_PROGRESS']._serialized_start=2053
-  _globals['_PROGRESS']._serialized_end=2084
-  _globals['_ERROR']._serialized_start=2086
-  _globals['_ERROR']._serialized_end=2176
-  _globals['_HUB']._serialized_start=2690
-  _globals['_HUB']._serialized_end=2853
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=1257
+  _globals['_SUBSCRIBEOPEN']._serialized_start=1260
+  _globals['_SUBSCRIBEOPEN']._serialized_end=1434
+  _globals['_START']._serialized_start=1436
+  _globals['_START']._serialized_end=1505
+  _globals['_WINDOW']._serialized_start=1507
+  _globals['_WINDOW']._serialized_end=1546
+  _globals['_TAKEN']._serialized_start=1548
+  _globals['_TAKEN']._serialized_end=1571
+  _globals['_SUBSCRIBEACK']._serialized_start=1573
+  _globals['_SUBSCRIBEACK']._serialized_end=1609
+  _globals['_SUBSCRIBERESPONSE']._serialized_start=1612
+  _globals['_SUBSCRIBERESPONSE']._serialized_end=1780
+  _globals['_SUBSCRIBEOPENED']._serialized_start=1782
+  _globals['_SUBSCRIBEOPENED']._serialized_end=1896
+  _globals['_DELIVERIES']._serialized_start=1898
+  _globals['_DELIVERIES']._serialized_end=1954
+  _globals['_DELIVERY']._serialized_start=1956
+  _globals['_DELIVERY']._serialized_end=2074
+  _globals['_PROGRESS']._serialized_start=2076
+  _globals['_PROGRESS']._serialized_end=2107
+  _globals['_ERROR']._serialized_start=2109
+  _globals['_ERROR']._serialized_end=2199
+  _globals['_HUB']._serialized_start=2713
+  _globals['_HUB']._serialized_end=2876
 # @@protoc_insertion_point(module_scope)

@@ -452,25 +452,25 @@ class SubscribeRequest(_message.Message):
 
     OPEN_FIELD_NUMBER: _builtins.int
     ACK_FIELD_NUMBER: _builtins.int
-    CREDIT_FIELD_NUMBER: _builtins.int
+    TAKEN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def open(self) -> Global___SubscribeOpen: ...
     @_builtins.property
     def ack(self) -> Global___SubscribeAck: ...
     @_builtins.property
-    def credit(self) -> Global___Credit: ...
+    def taken(self) -> Global___Taken: ...
     def __init__(
         self,
         *,
         open: Global___SubscribeOpen | None = ...,
         ack: Global___SubscribeAck | None = ...,
-        credit: Global___Credit | None = ...,
+        taken: Global___Taken | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "credit", b"credit", "kind", b"kind", "open", b"open"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "kind", b"kind", "open", b"open", "taken", b"taken"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "credit", b"credit", "kind", b"kind", "open", b"open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "kind", b"kind", "open", b"open", "taken", b"taken"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["open", "ack", "credit"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["open", "ack", "taken"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -484,7 +484,7 @@ class SubscribeOpen(_message.Message):
     FILTERS_FIELD_NUMBER: _builtins.int
     DURABLE_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
-    CREDIT_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
     LOSSY_FIELD_NUMBER: _builtins.int
     durable: _builtins.str
     """name of the cursor kept by the hub; empty: none"""
@@ -499,8 +499,8 @@ class SubscribeOpen(_message.Message):
         """where a new subscription begins; an existing durable goes on at its cursor"""
 
     @_builtins.property
-    def credit(self) -> Global___Credit:
-        """what the hub may send before the next credit"""
+    def window(self) -> Global___Window:
+        """what may be on the way or waiting at the subscriber"""
 
     def __init__(
         self,
@@ -509,12 +509,12 @@ class SubscribeOpen(_message.Message):
         filters: _abc.Iterable[_builtins.str] | None = ...,
         durable: _builtins.str = ...,
         start: Global___Start | None = ...,
-        credit: Global___Credit | None = ...,
+        window: Global___Window | None = ...,
         lossy: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "hello", b"hello", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "start", b"start", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "durable", b"durable", "filters", b"filters", "hello", b"hello", "lossy", b"lossy", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["durable", b"durable", "filters", b"filters", "hello", b"hello", "lossy", b"lossy", "start", b"start", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -551,8 +551,10 @@ class Start(_message.Message):
 Global___Start: _TypeAlias = Start  # noqa: Y015
 
 @_typing.final
-class Credit(_message.Message):
-    """More frames and bytes the subscriber is ready to take, added to what it had left."""
+class Window(_message.Message):
+    """Flow control: the hub sends while fewer frames and fewer bytes than this are delivered and not yet taken. The last
+    frame sent may go over the bytes. A window without frames or bytes gets nothing.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -572,7 +574,28 @@ class Credit(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Credit: _TypeAlias = Credit  # noqa: Y015
+Global___Window: _TypeAlias = Window  # noqa: Y015
+
+@_typing.final
+class Taken(_message.Message):
+    """So many more frames, the oldest first, have been taken out of the window. The hub knows their bytes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FRAMES_FIELD_NUMBER: _builtins.int
+    frames: _builtins.int
+    def __init__(
+        self,
+        *,
+        frames: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frames", b"frames"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Taken: _TypeAlias = Taken  # noqa: Y015
 
 @_typing.final
 class SubscribeAck(_message.Message):

@@ -57,7 +57,7 @@ class HubServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Subscribe(self, request_iterator, context):
-        """First request: open. Then acks and credit. Answers: one opened, then deliveries and progress.
+        """First request: open. Then acks, and word of what was taken. Answers: one opened, then deliveries and progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,7 +39,7 @@ class HubStub:
     Publish: _grpc.StreamStreamMultiCallable[_hub_pb2.PublishRequest, _hub_pb2.PublishResponse]
     """First request: hello. Then frames in sequence order. Answers: one welcome, then cumulative acks."""
     Subscribe: _grpc.StreamStreamMultiCallable[_hub_pb2.SubscribeRequest, _hub_pb2.SubscribeResponse]
-    """First request: open. Then acks and credit. Answers: one opened, then deliveries and progress."""
+    """First request: open. Then acks, and word of what was taken. Answers: one opened, then deliveries and progress."""
 
 @_typing.type_check_only
 class HubAsyncStub(HubStub):
@@ -47,7 +47,7 @@ class HubAsyncStub(HubStub):
     Publish: _aio.StreamStreamMultiCallable[_hub_pb2.PublishRequest, _hub_pb2.PublishResponse]  # type: ignore[assignment]
     """First request: hello. Then frames in sequence order. Answers: one welcome, then cumulative acks."""
     Subscribe: _aio.StreamStreamMultiCallable[_hub_pb2.SubscribeRequest, _hub_pb2.SubscribeResponse]  # type: ignore[assignment]
-    """First request: open. Then acks and credit. Answers: one opened, then deliveries and progress."""
+    """First request: open. Then acks, and word of what was taken. Answers: one opened, then deliveries and progress."""
 
 class HubServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -64,6 +64,6 @@ class HubServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_hub_pb2.SubscribeRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_hub_pb2.SubscribeResponse], _abc.AsyncIterator[_hub_pb2.SubscribeResponse]]:
-        """First request: open. Then acks and credit. Answers: one opened, then deliveries and progress."""
+        """First request: open. Then acks, and word of what was taken. Answers: one opened, then deliveries and progress."""
 
 def add_HubServicer_to_server(servicer: HubServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

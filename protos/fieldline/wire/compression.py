@@ -35,9 +35,7 @@ def decompress(data: bytes, *, size_max: int) -> bytes:
     if header.content_size > size_max:  # an undeclared size reads as 2**64 - 1
         raise DecodeError(f"zstd frame declares {header.content_size} bytes; at most {size_max} are allowed")
     if header.window_size > ZSTD_WINDOW_BYTES_MAX:
-        raise DecodeError(
-            f"zstd frame wants a window of {header.window_size} bytes; at most {ZSTD_WINDOW_BYTES_MAX}"
-        )
+        raise DecodeError(f"zstd frame wants a window of {header.window_size} bytes; at most {ZSTD_WINDOW_BYTES_MAX}")
     if header.dict_id:
         raise DecodeError(f"zstd frame needs dictionary {header.dict_id}, which is not known here")
     decompressor: zstandard.ZstdDecompressor | None = getattr(_local, "decompressor", None)

@@ -12,6 +12,7 @@ from google.protobuf.message import EncodeError as ProtobufEncodeError
 from fieldline.errors import DecodeError, LimitError
 from fieldline.limits import (
     FRAME_BYTES_MAX,
+    FRAME_ENVELOPE_BYTES_MAX,
     FRAME_MESSAGES_MAX,
     FRAME_RAW_BYTES_MAX,
     HEADER_BYTES_MAX,
@@ -29,6 +30,7 @@ __all__ = [
     "build_frame",
     "check_frame",
     "check_headers",
+    "check_key",
     "close_messages",
     "open_messages",
     "parse_frame",
@@ -43,11 +45,18 @@ _ENCODINGS = frozenset((ENCODING_MESSAGES, ENCODING_MESSAGES_ZSTD, ENCODING_READ
 Headers = Mapping[str, str]
 
 
+def check_key(key: str) -> None:
+    """Raise LimitError if a frame may not carry this ordering key."""
+    size = _utf8_bytes(key, "key")
+    if size > KEY_BYTES_MAX:
+        raise LimitError(f"key {key[:20]!r}... has {size} bytes; at most {KEY_BYTES_MAX} are allowed")
+
+
 def check_headers(headers: Headers) -> None:
     """Raise LimitError if one message may not carry these headers."""
     if len(headers) > HEADERS_PER_MESSAGE_MAX:
         raise LimitError(f"{len(headers)} headers; at most {HEADERS_PER_MESSAGE_MAX} are allowed on a message")
-    size = sum(len(name.encode()) + len(value.encode()) for name, value in headers.items())
+    size = sum(_utf8_bytes(name, "header") + _utf8_bytes(value, "header") for name, value in headers.items())
     if size > HEADER_BYTES_MAX:
         raise LimitError(f"headers have {size} bytes; at most {HEADER_BYTES_MAX} are allowed on a message")
 
@@ -112,9 +121,13 @@ def parse_frame(data: bytes) -> hub_pb2.Frame:
     if len(data) > FRAME_BYTES_MAX:
         raise DecodeError(f"frame has {len(data)} bytes; at most {FRAME_BYTES_MAX} are allowed")
     try:
-        return hub_pb2.Frame.FromString(data)
+        frame = hub_pb2.Frame.FromString(data)
     except ProtobufDecodeError as error:
         raise DecodeError(f"not a frame: {error}") from error
+    envelope = len(data) - len(frame.body)
+    if envelope > FRAME_ENVELOPE_BYTES_MAX:
+        raise DecodeError(f"frame has {envelope} bytes around its body; at most {FRAME_ENVELOPE_BYTES_MAX} are allowed")
+    return frame
 
 
 def check_frame(frame: hub_pb2.Frame) -> None:
@@ -157,3 +170,10 @@ def open_messages(frame: hub_pb2.Frame) -> tuple[Sequence[bytes], dict[int, dict
             raise DecodeError(f"frame has headers for message {meta.index} of {len(contents)}")
         headers[meta.index] = dict(meta.headers)
     return list(contents), headers
+
+
+def _utf8_bytes(text: str, what: str) -> int:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError as error:
+        raise LimitError(f"{what} {text[:40]!r} is not valid Unicode: {error.reason}") from error

@@ -45,7 +45,7 @@ def _hours(default: float) -> Any:
     return Field(default=default, gt=0, le=24 * 3_650, allow_inf_nan=False)
 
 
-Minute = Annotated[int, BeforeValidator(_minute)]
+Minute = Annotated[int, BeforeValidator(_minute, json_schema_input_type=str | int)]
 
 
 class ShiftSettings(Settings):

@@ -35,16 +35,21 @@ class Outlet:
         lossy: bool,
         queue_frames_max: int,
         queue_bytes_max: int,
+        window_frames: int,
+        window_bytes: int,
     ) -> None:
         self.position = position
         self.behind = position < tail
         self.lossy = lossy
         self.delivered_to = -1
-        self.missed_frames = 0
         self.missed_total = 0
-        self.credit_frames = 0
-        self.credit_bytes = 0
+        self._window_frames = window_frames
+        self._window_bytes = window_bytes
+        self._untaken: deque[int] = deque()  # bytes of each frame that is with the subscriber
+        self._untaken_bytes = 0
         self._queue: deque[Record] = deque()
+        self._missed = 0  # since the last frame that was taken in
+        self._gaps: dict[int, int] = {}  # frames missed just before the queued frame of this offset
         self._queued_bytes = 0
         self._queue_frames_max = queue_frames_max
         self._queue_bytes_max = queue_bytes_max
@@ -60,17 +65,24 @@ class Outlet:
     @property
     def can_send(self) -> bool:
         """Whether `take` would give something."""
-        return bool(self._queue) and self.credit_frames > 0 and self.credit_bytes > 0
+        return bool(self._queue) and self._window_is_open
 
     @property
     def wants_feed(self) -> bool:
-        """Whether the shell should read the log for it: behind, with room, and credit to pass something on."""
-        return self.behind and not self._queue and self.credit_frames > 0 and self.credit_bytes > 0
+        """Whether the shell should read the log for it: behind, with room here and at the subscriber."""
+        return self.behind and not self._queue and self._window_is_open
 
-    def grant(self, *, frames: int, nbytes: int) -> None:
-        """The subscriber is ready to take so much more."""
-        self.credit_frames += frames
-        self.credit_bytes += nbytes
+    @property
+    def _window_is_open(self) -> bool:
+        return len(self._untaken) < self._window_frames and self._untaken_bytes < self._window_bytes
+
+    def taken(self, frames: int) -> bool:
+        """The subscriber has taken so many more frames; False, and nothing changes, if it never had so many."""
+        if frames > len(self._untaken):
+            return False
+        for _ in range(frames):
+            self._untaken_bytes -= self._untaken.popleft()
+        return True
 
     def offer(self, record: Record) -> bool:
         """A matching frame has been committed; True if it was taken into the queue."""
@@ -78,7 +90,7 @@ class Outlet:
             return False
         if len(self._queue) >= self._queue_frames_max or self._queued_bytes >= self._queue_bytes_max:
             if self.lossy:
-                self.missed_frames += 1
+                self._missed += 1
                 self.missed_total += 1
                 self.position = record.offset + 1
             else:
@@ -97,26 +109,29 @@ class Outlet:
         self.behind = self.position < tail
 
     def take(self, *, bytes_max: int) -> list[Record]:
-        """What may be sent now, within credit and about `bytes_max` bytes. The last frame may overdraw byte credit."""
-        taken: list[Record] = []
+        """What may be sent now, within the window and about `bytes_max` bytes. The last frame may go over both."""
+        sent: list[Record] = []
         size = 0
-        while self._queue and self.credit_frames > 0 and self.credit_bytes > 0 and size < bytes_max:
+        while self._queue and self._window_is_open and size < bytes_max:
             record = self._queue.popleft()
-            taken.append(record)
-            size += len(record.delivery)
-            self.credit_frames -= 1
-            self.credit_bytes -= len(record.delivery)
-            self._queued_bytes -= len(record.delivery)
-        if taken:
-            self.delivered_to = taken[-1].offset
-        return taken
+            sent.append(record)
+            nbytes = len(record.delivery)
+            size += nbytes
+            self._untaken.append(nbytes)
+            self._untaken_bytes += nbytes
+            self._queued_bytes -= nbytes
+        if sent:
+            self.delivered_to = sent[-1].offset
+        return sent
 
-    def take_missed(self) -> int:
-        """Frames lost since this was last asked."""
-        missed, self.missed_frames = self.missed_frames, 0
-        return missed
+    def take_gap(self, offset: int) -> int:
+        """How many frames were lost just before the frame of this offset; asked once, after it was taken."""
+        return self._gaps.pop(offset, 0) if self._gaps else 0
 
     def _put(self, record: Record) -> None:
+        if self._missed:
+            self._gaps[record.offset] = self._missed
+            self._missed = 0
         self._queue.append(record)
         self._queued_bytes += len(record.delivery)
         self.position = record.offset + 1

@@ -1,6 +1,7 @@
 """The Publish stream: hello, then frames in, cumulative acks out."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import grpc.aio
@@ -57,6 +58,8 @@ class PublishStream:
         self._ack_sent = 0
         self._submitted = 0
         self._settled = 0
+        self._unsettled_bytes = 0
+        self._room = asyncio.Event()
         self._refusal: HubRefusal | None = None
         self._ended = False
 
@@ -93,11 +96,20 @@ class PublishStream:
                 raise HubRefusal.protocol("a publish stream says hello once; after it only frames may follow")
             frames = [self._check(data) for data in request.frames.frames]
             if frames:
+                size = sum(len(frame.data) for frame in frames)
                 self._submitted += 1
-                await broker.publish(self._producer, frames, self._lane, self._done)
+                self._unsettled_bytes += size
+                await broker.publish(self._producer, frames, self._lane, partial(self._done, size))
+                await self._below_bound()
         self._ended = True
         self._changed.set()
         await asyncio.Event().wait()  # the acknowledging half ends the stream once all is settled
+
+    async def _below_bound(self) -> None:
+        """Read no more while this publisher alone has so much on the way; its own flow control then holds it."""
+        while self._unsettled_bytes >= self._limits.in_flight_bytes_max:
+            self._room.clear()
+            await self._room.wait()
 
     def _check(self, data: bytes) -> IncomingFrame:
         if len(data) > self._limits.frame_bytes_max:
@@ -116,8 +128,10 @@ class PublishStream:
             raise HubRefusal(hub_pb2.ERROR_CODE_BAD_TOPIC, f"topic {frame.topic!r}: topics under '$' are the hub's own")
         return IncomingFrame(frame.sequence, frame.skipped_frames, frame.topic, frame.count, data)
 
-    def _done(self, outcome: Appended | StorageError) -> None:
+    def _done(self, size: int, outcome: Appended | StorageError) -> None:
         self._settled += 1
+        self._unsettled_bytes -= size
+        self._room.set()
         if isinstance(outcome, StorageError):
             self._refusal = HubRefusal.storage(outcome)
         else:

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError as ProtobufDecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -126,6 +127,8 @@ class HubServer:
             await self._refuse(refusal, context)
         except StorageError as error:
             await self._refuse(HubRefusal.storage(error), context)
+        except ProtobufDecodeError as error:
+            await self._refuse(HubRefusal.protocol(f"request cannot be read: {error}"), context)
 
     def _admit(self) -> None:
         if self._stopping:

@@ -1,4 +1,4 @@
-"""The Subscribe stream: open, then deliveries out, acks and credit in."""
+"""The Subscribe stream: open, then deliveries out, acks and word of what was taken in."""
 
 import contextlib
 from typing import Any
@@ -19,7 +19,8 @@ from fieldline_cloud.hub.rpc.publish import check_hello, limits_message
 __all__ = ["SubscribeStream"]
 
 _RESPONSE_BYTES = 512 << 10
-_CREDIT_BYTES_MAX = 1 << 40
+# The hub remembers the size of every frame in a window, so a window has a bound.
+_WINDOW_FRAMES_MAX = 1 << 16
 
 
 class SubscribeStream:
@@ -63,15 +64,15 @@ class SubscribeStream:
             durable = check_name(request.durable, "durable") if request.durable else ""
         except BadName as error:
             raise HubRefusal(hub_pb2.ERROR_CODE_BAD_NAME, str(error)) from error
-        subscriber = await self._broker.open(
+        return await self._broker.open(
             filters=filters,
             durable=durable,
             start=_start(request.start),
             lossy=request.lossy,
             client=request.hello.name,
+            window_frames=min(request.window.frames, _WINDOW_FRAMES_MAX),
+            window_bytes=request.window.bytes,
         )
-        _grant(subscriber.outlet, request.credit)
-        return subscriber
 
     async def _write_opened(self, subscriber: Subscriber) -> None:
         opened = hub_pb2.SubscribeOpened(
@@ -85,13 +86,15 @@ class SubscribeStream:
     async def _receive(self, subscriber: Subscriber) -> None:
         while (request := await self._context.read()) is not grpc.aio.EOF:
             kind = request.WhichOneof("kind")
-            if kind == "credit":
-                _grant(subscriber.outlet, request.credit)
+            if kind == "taken":
+                frames = request.taken.frames
+                if not subscriber.outlet.taken(frames):
+                    raise HubRefusal.protocol(f"{frames} frames taken, but so many are not in the window")
                 subscriber.wake.set()
             elif kind == "ack":
                 self._broker.ack(subscriber, request.ack.up_to_offset)
             else:
-                raise HubRefusal.protocol("a subscribe stream is opened once; after it only acks and credit may follow")
+                raise HubRefusal.protocol("a subscribe stream is opened once; after it only acks and takes may follow")
 
     async def _send(self, subscriber: Subscriber) -> None:
         outlet = subscriber.outlet
@@ -110,7 +113,7 @@ class SubscribeStream:
             records = outlet.take(bytes_max=_RESPONSE_BYTES)
             statistics.frames_delivered += len(records)
             statistics.bytes_delivered += sum(len(record.delivery) for record in records)
-            await self._context.write(_response(records, outlet.take_missed()))
+            await self._context.write(_response(records, outlet))
 
     async def _feed(self, subscriber: Subscriber) -> None:
         try:
@@ -134,13 +137,11 @@ def _start(start: hub_pb2.Start) -> int | None:
     return 0 if kind == "earliest" else None
 
 
-def _grant(outlet: Outlet, credit: hub_pb2.Credit) -> None:
-    outlet.grant(frames=credit.frames, nbytes=min(credit.bytes, _CREDIT_BYTES_MAX))
-
-
-def _response(records: list[Record], missed: int) -> bytes:
+def _response(records: list[Record], outlet: Outlet) -> bytes:
     deliveries = [record.delivery for record in records]
-    if missed:  # fields of a Protobuf message may follow each other in pieces
-        deliveries[0] += passthrough_pb2.RawDelivery(missed_frames=missed).SerializeToString()
+    if outlet.lossy:
+        for index, record in enumerate(records):
+            if missed := outlet.take_gap(record.offset):  # fields of a Protobuf message may follow each other in pieces
+                deliveries[index] += passthrough_pb2.RawDelivery(missed_frames=missed).SerializeToString()
     raw = passthrough_pb2.RawDeliveries(deliveries=deliveries)
     return passthrough_pb2.RawSubscribeResponse(deliveries=raw).SerializeToString()
