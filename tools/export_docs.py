@@ -69,7 +69,7 @@ _AGENT_SENTENCES = {
     "anomaly_frames_undecodable": "Frames that could not be read and were skipped.",
     "anomaly_frames_misplaced": "Frames on a topic that is not `<kind>/<site>/<area>/<device>`, skipped.",
     "anomaly_readings": "Readings looked at.",
-    "anomaly_readings_not_good": "Readings without a good value, repeats of the last one included: they end no silence.",
+    "anomaly_readings_not_good": "Readings without a good value, or repeating the last one: they end no silence.",
     "anomaly_readings_not_finite": "NaN and infinities: they end no silence.",
     "anomaly_readings_not_numeric": "Texts and booleans: they end silence, and no limit applies.",
     "anomaly_readings_late": "Readings older than the one before, not judged.",

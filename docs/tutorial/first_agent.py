@@ -1,6 +1,7 @@
 """Notes every pump that shakes: readings in, a message out."""
 
 import asyncio
+import contextlib
 import os
 
 from fieldline import Runtime
@@ -23,4 +24,5 @@ async def main() -> None:
                     await runtime.publish(frame.topic.replace("readings/", "notes/", 1), note, stored=True)
 
 
-asyncio.run(main())
+with contextlib.suppress(KeyboardInterrupt):
+    asyncio.run(main())

@@ -73,6 +73,8 @@ def _sentence(item: Any, model: type[pydantic.BaseModel]) -> str:
         return f"{item['ctx']['tag']!r}: must be one of {item['ctx']['expected_tags']}"
     if kind == "value_error":
         return str(message.removeprefix("Value error, "))
+    if given is None and kind in _EXPECTED:
+        return f"is empty; {_EXPECTED[kind].partition(';')[0]}"
     shown = "(secret)" if _is_secret(model, item["loc"]) else shown_value(given)
     return f"{shown}: {_EXPECTED.get(kind) or message[0].lower() + message[1:]}"
 

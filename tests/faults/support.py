@@ -7,19 +7,24 @@ the hub, or there twice, is known by its number, and the moment it was taken is 
 import asyncio
 import contextlib
 import json
+import math
 import os
 import random
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
+
+import pytest
 
 from fieldline import Delivery, Runtime, Start
 from fieldline.model import Quality, Reading
@@ -285,8 +290,11 @@ class Edge(Process):
 
 
 @asynccontextmanager
-async def running_hub(folder: Path, **settings: Any) -> AsyncIterator[HubProcess]:
-    """A hub on a port that stays its own, also while it is down."""
+async def running_hub(folder: Path, *, says: Path | None = None, **settings: Any) -> AsyncIterator[HubProcess]:
+    """A hub on a port that stays its own, also while it is down. `says`: its stderr, where `folder` may be lost."""
+    if says is not None:
+        folder.mkdir()
+        (folder / "hub.log").symlink_to(says)
     hub = HubProcess(folder, settings={"metrics": "127.0.0.1:0", **settings})
     hub.port = free_port()
     async with hub:
@@ -395,6 +403,29 @@ def check_nothing_lost(status: Mapping[str, int], log: Log, devices: Devices, *,
         assert log.counts(f"{prefix}-{unit}") == list(range(1, devices.answered(unit) + 1))
 
 
+def check_what_kills_cost(
+    edge: Edge, log: Log, devices: Devices, unit: int, kills: Sequence[float], *, period_ms: int
+) -> None:
+    """What is missing was answered just before a kill, and is no more than lingered, was being written or in hand."""
+    waits_s = (edge.linger_ms + edge.commit_ms_max) / 1000
+    have = set(log.counts(f"counter-{unit}"))
+    moments = devices.answered_at_s[unit]
+    missing = [count for count in range(1, len(moments) + 1) if count not in have]
+    lost = [0] * len(kills)
+    for count in missing:
+        at_s = moments[count - 1]
+        kill = next(index for index, kill_s in enumerate(kills) if at_s <= kill_s + 0.3)
+        lost[kill] += 1
+        assert kills[kill] - at_s <= waits_s + 0.5, f"unit {unit}: count {count} was old enough to be safe"
+    print(f"unit {unit}: lost per kill {lost}")
+    per_kill = math.ceil(waits_s * 1000 / period_ms) + 1
+    assert len(missing) <= len(kills) * per_kill
+    for before, following in pairwise(missing):
+        if following != before + 1:  # what came after a missing one in the same life is missing as well
+            between = moments[before - 1], moments[following - 1]
+            assert any(between[0] <= kill_s + 0.3 and kill_s <= between[1] for kill_s in kills)
+
+
 def rss_bytes(pid: int) -> int:
     """Resident memory of a process."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -413,3 +444,23 @@ def ballast(folder: Path) -> Iterator[None]:
         yield
     finally:
         path.unlink()
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, *, kib: int) -> Iterator[Path]:
+    """A file system of its own in memory, so small that it can be filled; skips the test where that is not allowed."""
+    folder.mkdir()
+    mount_or_skip("-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(folder))
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def mount_or_skip(*words: str) -> None:
+    """`mount`; skips the test with the reason where it cannot be done."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: mounts a file system")
+    done = subprocess.run(["mount", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"cannot mount a file system here: {done.stderr.strip()}")

@@ -1,17 +1,15 @@
 """Hub and edge are killed at random moments while five devices are read fast: no reading is lost or there twice."""
 
 import asyncio
-import math
 import time
-from itertools import pairwise
 from pathlib import Path
 
 from tests.faults.support import (
     KILLS,
     Devices,
     Edge,
-    Log,
     check_nothing_lost,
+    check_what_kills_cost,
     new_random,
     read_log,
     running_hub,
@@ -61,28 +59,7 @@ async def test_kills_of_the_edge_lose_only_what_was_in_its_hands(tmp_path: Path)
     log.check_once_and_in_order()
     assert len(log.ledger.producers) == 1, "the numbering goes on after a kill"
     for unit in devices.units:
-        _check_what_kills_cost(edge, log, devices, unit, kills)
-
-
-def _check_what_kills_cost(edge: Edge, log: Log, devices: Devices, unit: int, kills: list[float]) -> None:
-    """What is missing was answered just before a kill, and is no more than lingered, was being written or in hand."""
-    waits_s = (edge.linger_ms + edge.commit_ms_max) / 1000
-    have = set(log.counts(f"counter-{unit}"))
-    moments = devices.answered_at_s[unit]
-    missing = [count for count in range(1, len(moments) + 1) if count not in have]
-    lost = [0] * len(kills)
-    for count in missing:
-        at_s = moments[count - 1]
-        kill = next(index for index, kill_s in enumerate(kills) if at_s <= kill_s + 0.1)
-        lost[kill] += 1
-        assert kills[kill] - at_s <= waits_s + 0.5, f"unit {unit}: count {count} was old enough to be safe"
-    print(f"unit {unit}: lost per kill {lost}")
-    per_kill = math.ceil(waits_s * 1000 / PERIOD_MS) + 1
-    assert len(missing) <= len(kills) * per_kill
-    for before, following in pairwise(missing):
-        if following != before + 1:  # what came after a missing one in the same life is missing as well
-            between = moments[before - 1], moments[following - 1]
-            assert any(between[0] <= kill_s + 0.1 and kill_s <= between[1] for kill_s in kills)
+        check_what_kills_cost(edge, log, devices, unit, kills, period_ms=PERIOD_MS)
 
 
 async def test_a_stop_of_edge_and_hub_at_once_in_the_middle_of_traffic_loses_nothing(tmp_path: Path) -> None:

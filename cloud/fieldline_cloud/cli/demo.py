@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from fieldline.cli import EXIT_FAILED
+from fieldline.errors import ConfigError
 
 __all__ = ["demo"]
 
@@ -32,6 +33,8 @@ def demo(
 
     Exit codes: 0 nothing lost, nothing twice, and the fault became a task; 1 otherwise; 2 wrong configuration.
     """
+    if report is not None and not report.parent.is_dir():
+        raise ConfigError(f"--report {report}: there is no folder {report.parent}; make it first")
     from rich.console import Console
 
     from fieldline_cloud.demo.report import verdict

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fieldline.cli.options import start_logging
-from fieldline.cli.until_stopped import until_stopped
+from fieldline.cli.until_stopped import stop_event
 from fieldline.config import load
 from fieldline.errors import ConfigError
 
@@ -37,14 +37,16 @@ def hub(
     settings = settings.model_copy(update={key: value for key, value in given.items() if value is not None})
 
     async def serve() -> None:
+        stopped = stop_event()  # first: who reads "listening" may want to stop us at once
         async with Hub(settings) as running:
             host = settings.listen.rpartition(":")[0]
             print(f"listening on {host}:{running.port}", flush=True)
             if running.metrics_port:
                 print(f"metrics on http://127.0.0.1:{running.metrics_port}/metrics", flush=True)
-            await until_stopped()
+            await stopped.wait()
 
     try:
+        settings.data.mkdir(parents=True, exist_ok=True)
         asyncio.run(serve())
-    except PermissionError as error:
+    except (PermissionError, NotADirectoryError, FileExistsError, FileNotFoundError) as error:
         raise ConfigError(f"data: {settings.data}: {error.strerror}; choose a folder you may write to") from error

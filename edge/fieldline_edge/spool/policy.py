@@ -1,8 +1,8 @@
 """What the spool keeps, drops and when it writes. Pure: no disk, no clock.
 
-The promise: a frame counts as taken once it is fsynced. Over `bytes_max` the oldest frames are dropped and
-counted, and the next frame sent says how much is missing before it. While the disk cannot be written, frames
-wait in memory, bounded, and the oldest are dropped and counted in the same way.
+The promise: a frame counts as taken once it is fsynced. Over `bytes_max`, or when the disk is nearly full, the oldest
+frames are dropped and counted, and the next frame sent says how much is missing before it. While the disk cannot be
+written, frames wait in memory, bounded, and the oldest are dropped and counted in the same way.
 """
 
 from collections import deque
@@ -17,6 +17,7 @@ __all__ = [
     "State",
     "Stored",
     "Writing",
+    "bound_bytes",
     "commit_at_s",
     "drop_up_to",
     "vacuum_pages",
@@ -28,6 +29,10 @@ __all__ = [
 ACK_WAIT_S = 1.0
 _VACUUM_STEP_PAGES = 512
 _VACUUM_FREE_PAGES_MIN = 1024
+# Left free on the disk, for the write-ahead log: without it a spool that has filled its disk could not even be emptied.
+_RESERVE_BYTES_MAX = 8 << 20
+# What the file may use however little is left, so that a disk that others have filled does not cost what is on its way.
+_FILE_BYTES_MIN = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +193,16 @@ def commit_at_s(
     if ack_since_s is not None:
         return max(ack_since_s + ACK_WAIT_S, retry_at_s)
     return None
+
+
+def bound_bytes(*, bytes_max: int, file_bytes: int, disk_bytes: int, left_bytes: int) -> int:
+    """How much of its file the spool may use: `bytes_max`, or less where the disk is nearly full.
+
+    `file_bytes` is the size of the file, `disk_bytes` that of its disk, `left_bytes` what nobody uses there. Once only
+    a reserve is left, the file grows no more, and the oldest frames make room for the newest.
+    """
+    reserve = min(_RESERVE_BYTES_MAX, disk_bytes // 4)
+    return min(bytes_max, max(_FILE_BYTES_MIN, file_bytes + max(0, left_bytes - reserve)))
 
 
 def drop_up_to(rows: Iterable[tuple[int, int]], bytes_needed: int) -> int:

@@ -4,6 +4,7 @@ Called from the spool's own threads only.
 """
 
 import contextlib
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,16 @@ from pathlib import Path
 from typing import Self
 
 from fieldline_edge.spool import schema
-from fieldline_edge.spool.policy import Loss, State, Stored, Writing, drop_up_to, vacuum_pages, with_sequence
+from fieldline_edge.spool.policy import (
+    Loss,
+    State,
+    Stored,
+    Writing,
+    bound_bytes,
+    drop_up_to,
+    vacuum_pages,
+    with_sequence,
+)
 
 __all__ = ["Store"]
 
@@ -54,14 +64,26 @@ class Store:
     def commit(self, writing: Writing) -> State:
         """Trim what is acknowledged, append what is new, drop what is over the bound: all of it or nothing, fsynced."""
         self._check_place()
+        try:
+            self.state = self._commit(writing)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                raise
+            # Once what stands in the write-ahead log is in the file itself, the log is written over from its beginning,
+            # and that needs no space: a spool that only passes frames on goes on working on a full disk.
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self.state = self._commit(writing)
+        self._vacuum()
+        return self.state
+
+    def _commit(self, writing: Writing) -> State:
+        bound = self._bound_bytes()
         with self._transaction():
             state = self._trim(self.state, writing.acked_sequence)
             state = self._append(state, writing)
-            state = self._make_room(state, writing.keep_up_to)
-            state = self._save(state)
-        self.state = state
-        self._vacuum()
-        return state
+            state = self._make_room(state, writing.keep_up_to, bound)
+            return self._save(state)
 
     def discard(self, sequences: Sequence[int]) -> State:
         """Turn frames that can no longer be read into a counted gap."""
@@ -178,11 +200,11 @@ class Store:
             frames_dropped=state.frames_dropped + loss.frames,
         )
 
-    def _make_room(self, state: State, keep_up_to: int) -> State:
+    def _make_room(self, state: State, keep_up_to: int, bound: int) -> State:
         """Drop the oldest frames until the file's used pages fit the bound, with 1/64 to spare; never the newest."""
-        while (over := self._used_bytes() - self._bytes_max) > 0 and state.frames > 1:
+        while (over := self._used_bytes() - bound) > 0 and state.frames > 1:
             for after in (keep_up_to, 0):  # what may be on its way to the hub goes last
-                last = drop_up_to(self._droppable(after), over + self._bytes_max // 64)
+                last = drop_up_to(self._droppable(after), over + bound // 64)
                 if last:
                     break
             else:
@@ -237,6 +259,18 @@ class Store:
             "SELECT coalesce(sum(readings), 0) FROM gaps WHERE last > ? AND first < ?", (before, sequence)
         ).fetchone()
         return Stored(sequence, before, frame, missing)
+
+    def _bound_bytes(self) -> int:
+        used, free = self._pages()
+        size = (used + free) * self._page_bytes
+        disk = os.statvfs(self._path.parent)
+        coming = size - self._path.stat().st_size  # pages that are in the write-ahead log alone, for now
+        return bound_bytes(
+            bytes_max=self._bytes_max,
+            file_bytes=size,
+            disk_bytes=disk.f_blocks * disk.f_frsize,
+            left_bytes=disk.f_bavail * disk.f_frsize - coming,
+        )
 
     def _used_bytes(self) -> int:
         used, _ = self._pages()

@@ -8,6 +8,7 @@ Exit codes, the same for every command:
     130 interrupted with Ctrl-C (commands that run until then end with 0)
 """
 
+import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
@@ -58,6 +59,8 @@ def version_option(program: str) -> Any:
 
 def run(app: Callable[..., Any]) -> None:
     """Run a command; turn our own errors into one line on stderr and the exit code that belongs to them."""
+    # What gRPC's core would print on stderr (a port that is taken, a proxy) comes back to us as an error anyway.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         code = app(standalone_mode=False)
         if isinstance(code, int) and code:

@@ -31,7 +31,7 @@ class AckTracker:
 
     def done(self, offset: int) -> bool:
         """This delivery is finished; True if the cursor moved. Saying it twice changes nothing."""
-        if offset <= self.up_to:
+        if not self.up_to < offset <= self.last_added:
             return False
         self._done.add(offset)
         return self._advance()

@@ -6,6 +6,7 @@ no frame of its own; after a reconnect it asks the source again from where the h
 
 import asyncio
 import logging
+import time
 from collections import deque
 from typing import Any, Protocol
 
@@ -90,12 +91,16 @@ class FrameProducer:
 
     async def _try_once(self, channel: grpc.aio.Channel) -> None:
         session = _Session(self, channel, self._source, self._in_flight_bytes_max)
+        began_s = time.monotonic()
         try:
             await session.run(self._address, self._name)
         except HubUnavailable as error:
             if self.connected or not self.last_error:  # once per outage, not once per try
                 log.warning("hub lost: %s", error)
             self.last_error = str(error)
+            # A hub that greets and then cannot store is no better than one that is away: it is asked ever less often.
+            if session.stored_something or (self.connected and time.monotonic() - began_s > self._backoff.max_s):
+                self._backoff.reset()
         except Refused as error:
             self.last_error = str(error)
             raise
@@ -103,7 +108,6 @@ class FrameProducer:
             self.connected = False
 
     def _is_up(self) -> None:
-        self._backoff.reset()
         self.connected = True
         self.connects += 1
         if self.last_error:
@@ -128,6 +132,7 @@ class _Session:
         self._in_flight_bytes = 0
         self._sent = 0
         self._room = asyncio.Event()
+        self.stored_something = False
         self._call: Any = channel.stream_stream(
             PUBLISH_METHOD,
             request_serializer=passthrough_pb2.RawPublishRequest.SerializeToString,
@@ -164,6 +169,7 @@ class _Session:
     async def _receive(self) -> None:
         while (answer := await self._call.read()) is not grpc.aio.EOF:
             sequence = answer.ack.sequence
+            self.stored_something = True
             while self._in_flight and self._in_flight[0][0] <= sequence:
                 self._in_flight_bytes -= self._in_flight.popleft()[1]
             self._room.set()

@@ -16,7 +16,7 @@ from fieldline.client.channel import SUBSCRIBE_METHOD, hello
 from fieldline.client.message import Delivery, Message
 from fieldline.client.status import from_rpc_error
 from fieldline.client.tasks import run_together, stream_error
-from fieldline.errors import HubError, HubUnavailable
+from fieldline.errors import Closed, HubError, HubUnavailable
 from fieldline.limits import FRAME_ENVELOPE_BYTES_MAX
 from fieldline.topics import check_filter, check_name
 from fieldline.v1 import hub_pb2
@@ -63,8 +63,8 @@ class Subscription:
     With ack="auto" a frame is done once the loop asks for what follows it; with "manual", say `delivery.ack()`.
     A live subscription without a durable that reads too slowly loses frames (`missed_frames` counts them); every other
     one falls behind and reads on from the hub's log.
-    Bounds: at most `frames_max` frames and about `bytes_max` bytes wait here unread; the hub sends no more before
-    something is taken out.
+    Bounds: at most `frames_max` frames and about `bytes_max` bytes wait here unread (after a reconnect up to twice
+    that); the hub sends no more before something is taken out.
     """
 
     def __init__(
@@ -99,7 +99,6 @@ class Subscription:
         self._frames_max = frames_max
         self._bytes_max = bytes_max
         self._backoff = backoff or Backoff()
-        self._window = hub_pb2.Window(frames=frames_max, bytes=bytes_max)
         self._tracker = AckTracker()
         self._queue: deque[Delivery] = deque()
         self._waiting = asyncio.Event()  # something for the reader: a delivery, progress, or the end
@@ -144,13 +143,15 @@ class Subscription:
         await asyncio.wait([self._task])
 
     async def wait_open(self, *, timeout_s: float | None = None) -> None:
-        """Return once the hub has opened the subscription. Raises TimeoutError, or what the hub refused it with."""
+        """Return once the hub has opened the subscription. Raises TimeoutError, Closed, or what it was refused with."""
         async with asyncio.timeout(timeout_s):
-            while not self.connected and not self._failure:
+            while not (self.connected or self._failure or self._closing):
                 self._waiting.clear()
                 await self._waiting.wait()
         if self._failure:
             raise self._failure
+        if not self.connected:
+            raise Closed("the subscription was closed before the hub had opened it")
 
     async def deliveries(self) -> AsyncIterator[Delivery]:
         """Frames in log order, until the subscription is closed. Raises Refused if the hub refuses it for good."""
@@ -228,14 +229,16 @@ class Subscription:
             call.cancel()
 
     def _open_request(self) -> hub_pb2.SubscribeOpen:
-        """Start where the last stream ended; what still waits unread makes the window smaller."""
-        start = self._start if self._tracker.last_added < 0 else Start.at(self._tracker.last_added + 1)
-        waiting_bytes = sum(len(delivery.body) for delivery in self._queue)
+        """Start where the last stream ended.
+
+        The window is whole again, whatever still waits unread: a smaller one would stay small for as long as the stream
+        lives. A durable the hub does not know any more has lost its log; all that is in the new one is news.
+        """
+        start = self._start
+        if self._tracker.last_added >= 0:
+            start = Start.EARLIEST if self.durable else Start.at(self._tracker.last_added + 1)
         self._taken_frames = self._taken_bytes = 0
         self._queued_before = len(self._queue)
-        self._window = hub_pb2.Window(
-            frames=max(1, self._frames_max - len(self._queue)), bytes=max(1, self._bytes_max - waiting_bytes)
-        )
         self._ack_sent = self._received_to = -1
         return hub_pb2.SubscribeOpen(
             hello=hello(self._name),
@@ -243,7 +246,7 @@ class Subscription:
             durable=self.durable,
             start=start.to_proto(),
             lossy=self._lossy,
-            window=self._window,
+            window=hub_pb2.Window(frames=self._frames_max, bytes=self._bytes_max),
         )
 
     async def _receive(self, call: Any) -> None:
@@ -259,6 +262,8 @@ class Subscription:
             self._waiting.set()
 
     def _opened(self, opened: hub_pb2.SubscribeOpened) -> None:
+        if opened.end_offset <= self._tracker.last_added:
+            self._begin_anew()
         if self._start.kind == "live" and self._tracker.last_added < 0:
             # From here on a reconnect must not lose what came in between, so the position is fixed now.
             self._start = Start.at(opened.next_offset)
@@ -269,6 +274,15 @@ class Subscription:
         self._backoff.reset()
         if self.connects > 1:
             log.info("subscription %s is back", ",".join(self.filters))
+
+    def _begin_anew(self) -> None:
+        """The hub's log ends before what it has given us: it is another log, and its offsets mean other frames."""
+        log.warning("hub at %s has lost its log; reading the new one from its beginning", self._address)
+        self._tracker = AckTracker()
+        self._start = Start.EARLIEST
+        self.next_offset = 0
+        if not self.durable:  # this stream was opened at an offset of the old log
+            raise HubUnavailable(f"hub at {self._address} has lost its log; opening it again")
 
     def _take(self, delivery: hub_pb2.Delivery) -> None:
         offset = delivery.offset
@@ -291,7 +305,7 @@ class Subscription:
 
     @property
     def _taken_is_worth_telling(self) -> bool:
-        return self._taken_frames * 2 >= self._window.frames or self._taken_bytes * 2 >= self._window.bytes
+        return self._taken_frames * 2 >= self._frames_max or self._taken_bytes * 2 >= self._bytes_max
 
     async def _send(self, call: Any) -> None:
         while True:

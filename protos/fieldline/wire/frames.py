@@ -145,6 +145,8 @@ def check_frame(frame: hub_pb2.Frame) -> None:
         raise DecodeError(f"frame has a key of {len(frame.key)} characters; at most {KEY_BYTES_MAX} bytes are allowed")
     if frame.skipped_frames >= frame.sequence:
         raise DecodeError(f"frame {frame.sequence} says {frame.skipped_frames} frames before it were skipped")
+    if not frame.body:  # its CRC is 0, as if none had been given: a frame cut before its body would pass
+        raise DecodeError(f"frame says it has {frame.count} messages but has no body")
     if zlib.crc32(frame.body) != frame.crc32:
         raise DecodeError("frame body does not match its CRC; it was damaged on the way")
 

@@ -45,7 +45,7 @@ def entry(size: int = 200, *, readings: int = 10) -> Entry:
 
 def quick_spool(path: Path, **settings: int) -> Spool:
     backoff = Backoff(first_s=0.01, max_s=0.05, random=random.Random(1))
-    return Spool(path, bytes_max=16 * MIB, commit_ms_max=0, backoff=backoff, **settings)
+    return Spool(path, bytes_max=settings.pop("bytes_max", 16 * MIB), commit_ms_max=0, backoff=backoff, **settings)
 
 
 def test_sequence_and_counters_survive_being_killed(tmp_path):
@@ -134,6 +134,50 @@ async def test_a_full_disk_is_survived_said_once_and_loses_nothing_in_bounds(tmp
         "spool cannot be written: database or disk is full; holding 1000 readings in memory",
         "spool can be written again",
     ]
+
+
+async def test_a_backlog_as_big_as_the_disk_drops_the_oldest_and_can_still_be_drained(tmp_path):
+    disk = tmp_path / "disk"
+    with tiny_disk(disk, 24 * 1024):
+        spool = quick_spool(disk / "spool.db", bytes_max=256 * MIB)
+        await spool.open()
+        for _ in range(400):
+            for _ in range(20):
+                spool.put(entry(5000))
+            assert await spool.flush(), "the disk was filled to the brim"
+        state = spool.state
+        assert 0 < state.readings_dropped < state.readings_spooled == 80_000
+        assert state.bytes > 8 * MIB
+
+        spool.acknowledge(state.next_sequence - 1)
+        assert await spool.flush()
+        assert spool.state.frames == 0
+        await spool.close()
+
+
+async def test_a_disk_filled_by_others_does_not_stop_frames_from_passing_through(tmp_path):
+    disk = tmp_path / "disk"
+    with tiny_disk(disk, 16 * 1024):
+        spool = quick_spool(disk / "spool.db")
+        await spool.open()
+        for _ in range(300):  # until file and write-ahead log have found their size
+            await pass_through(spool)
+        with (disk / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+            while ballast.write(b"x" * 4096):
+                pass
+
+        for _ in range(300):
+            await pass_through(spool)
+
+        assert spool.state.readings_dropped == 0
+        await spool.close()
+
+
+async def pass_through(spool: Spool) -> None:
+    """A frame comes, and the hub acknowledges all but the newest three."""
+    spool.put(entry(20_000))
+    assert await spool.flush()
+    spool.acknowledge(spool.state.next_sequence - 4)
 
 
 async def test_while_the_disk_fails_memory_is_bounded_and_the_loss_is_told(tmp_path):

@@ -9,6 +9,7 @@ from fieldline_edge.spool.policy import (
     Loss,
     Stored,
     commit_at_s,
+    bound_bytes,
     drop_up_to,
     vacuum_pages,
     with_gap,
@@ -110,3 +111,17 @@ def test_pages_are_given_back_only_when_most_are_free():
     assert vacuum_pages(used=100, free=500) == 0
     assert vacuum_pages(used=5000, free=4000) == 0
     assert vacuum_pages(used=100, free=4000) == 512
+
+
+def test_on_a_roomy_disk_the_bound_is_the_one_that_was_set():
+    assert bound_bytes(bytes_max=100 << 20, file_bytes=5 << 20, disk_bytes=8 << 30, left_bytes=4 << 30) == 100 << 20
+
+
+def test_a_file_stops_growing_before_the_disk_is_full():
+    bound = bound_bytes(bytes_max=100 << 20, file_bytes=30 << 20, disk_bytes=1 << 30, left_bytes=10 << 20)
+    assert bound == 32 << 20
+    assert bound_bytes(bytes_max=100 << 20, file_bytes=32 << 20, disk_bytes=1 << 30, left_bytes=0) == 32 << 20
+
+
+def test_a_small_file_may_have_a_megabyte_of_a_full_disk():
+    assert bound_bytes(bytes_max=100 << 20, file_bytes=40_000, disk_bytes=1 << 30, left_bytes=0) == 1 << 20

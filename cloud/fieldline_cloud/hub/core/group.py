@@ -1,0 +1,79 @@
+"""One group commit in the making: which frames are new, what offsets they get, what else changes. Pure.
+
+A group looks things up in the committed state and changes nothing there, so a commit that fails leaves nothing behind.
+"""
+
+from collections.abc import Callable, Mapping
+
+from fieldline.v1 import passthrough_pb2
+from fieldline_cloud.hub.core.outlet import Record
+from fieldline_cloud.hub.core.sequences import Verdict, judge
+from fieldline_cloud.hub.engines.base import Append, Appended, IncomingFrame, ProducerKey, StorageError
+
+__all__ = ["Group"]
+
+_NUMBER_MAX = (1 << 63) - 1
+
+
+class Group:
+    """Frames and marks of one commit, in log order.
+
+    `last_sequence` gives the committed last sequence of a producer (None: unknown); `topic_ids` are the committed topics,
+    numbered from 1 without holes.
+    """
+
+    def __init__(
+        self, next_offset: int, last_sequence: Callable[[ProducerKey], int | None], topic_ids: Mapping[str, int]
+    ) -> None:
+        self.first_offset = self.next_offset = next_offset
+        self.producers: dict[ProducerKey, int] = {}
+        self.new_topics: dict[str, int] = {}
+        self.frame_topics: list[int] = []
+        self.deliveries: list[bytes] = []
+        self._last_sequence = last_sequence
+        self._topic_ids = topic_ids
+
+    def add(self, append: Append) -> Appended:
+        """Judge and number the frames of one producer."""
+        producer = append.producer
+        last = self.producers.get(producer)
+        if last is None:
+            last = self._last_sequence(producer)
+        records: list[Record] = []
+        messages = duplicates = 0
+        gap_expected = None
+        for frame in append.frames:
+            if frame.sequence > _NUMBER_MAX or producer.epoch > _NUMBER_MAX:
+                raise StorageError(f"producer {producer.name!r}: epoch and sequence must be at most {_NUMBER_MAX}")
+            verdict = judge(last, frame.sequence, frame.skipped_frames)
+            if verdict is Verdict.NEW:
+                last = frame.sequence
+                records.append(self._number(producer, frame))
+                messages += frame.messages
+            elif verdict is Verdict.DUPLICATE:
+                duplicates += 1
+            else:
+                assert last is not None
+                gap_expected = last + 1
+                break
+        if records:
+            assert last is not None
+            self.producers[producer] = last
+        return Appended(last or 0, records, messages, duplicates, gap_expected)
+
+    def _number(self, producer: ProducerKey, frame: IncomingFrame) -> Record:
+        offset = self.next_offset
+        self.next_offset += 1
+        delivery = passthrough_pb2.RawDelivery(
+            offset=offset, producer=producer.name, epoch=producer.epoch, frame=frame.data
+        ).SerializeToString()
+        self.frame_topics.append(self._topic_id(frame.topic))
+        self.deliveries.append(delivery)
+        return Record(offset, frame.topic, delivery)
+
+    def _topic_id(self, topic: str) -> int:
+        number = self._topic_ids.get(topic) or self.new_topics.get(topic)
+        if number is None:
+            number = len(self._topic_ids) + len(self.new_topics) + 1
+            self.new_topics[topic] = number
+        return number

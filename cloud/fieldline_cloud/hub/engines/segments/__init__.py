@@ -1,0 +1,5 @@
+"""The embedded log: CRC-checked segment files, one chunk and one fdatasync for each group commit."""
+
+from fieldline_cloud.hub.engines.segments.engine import SegmentEngine
+
+__all__ = ["SegmentEngine"]

@@ -1,0 +1,350 @@
+"""What every storage engine must do. One suite; a new engine is one more entry in ENGINES."""
+
+import threading
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fieldline.v1 import hub_pb2
+from fieldline_cloud.hub.core.outlet import Record
+from fieldline_cloud.hub.engines.base import Append, Appended, Engine, IncomingFrame, ProducerKey, StorageError
+from fieldline_cloud.hub.engines.segments import SegmentEngine
+from fieldline_cloud.hub.engines.sqlite import SqliteEngine
+
+ALL = 1 << 40
+PRODUCER = ProducerKey("p", 1)
+
+
+class Clock:
+    now_ms = 1_000
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+ENGINES: dict[str, Callable[[Path, Clock], Engine]] = {
+    "segments": lambda folder, clock: SegmentEngine(folder / "log", segment_bytes=1, now_ms=clock),
+    "sqlite": lambda folder, clock: SqliteEngine(folder / "log.db", now_ms=clock),
+}
+
+
+class Bench:
+    """An engine that can be closed and opened again, and shorthand for its calls."""
+
+    def __init__(self, make: Callable[[Path, Clock], Engine], folder: Path) -> None:
+        self.clock = Clock()
+        self._make = make
+        self._folder = folder
+        self.engine = make(folder, self.clock)
+
+    def reopen(self) -> None:
+        self.engine.close()
+        self.engine = self._make(self._folder, self.clock)
+
+    def append(self, *sequences: int, topic: str = "t", producer: ProducerKey = PRODUCER, **given: Any) -> Appended:
+        return self.engine.commit([append(*sequences, topic=topic, producer=producer, **given)], {})[0]
+
+    def read_all(self, start: int = 0, wanted: Callable[[str], bool] = lambda _: True) -> list[Record]:
+        """Read to the end, as a subscriber that is behind does."""
+        found: list[Record] = []
+        end = self.engine.statistics().next_offset
+        while start < end:
+            chunk = self.engine.read(start, wanted, bytes_max=10_000)
+            found += chunk.records
+            if chunk.next_offset == start:
+                break
+            start = chunk.next_offset
+        return found
+
+
+def append(
+    *sequences: int, topic: str = "t", producer: ProducerKey = PRODUCER, skipped: int = 0, size: int = 10
+) -> Append:
+    return Append(producer, [IncomingFrame(n, skipped, topic, 2, data(n, topic, size)) for n in sequences])
+
+
+def data(sequence: int, topic: str, size: int = 10) -> bytes:
+    return hub_pb2.Frame(topic=topic, sequence=sequence, body=bytes(size)).SerializeToString()
+
+
+def sequences(records: list[Record]) -> list[int]:
+    return [hub_pb2.Delivery.FromString(one.delivery).frame.sequence for one in records]
+
+
+def offsets(records: Any) -> list[int]:
+    return [one.offset for one in records]
+
+
+@pytest.fixture(params=ENGINES)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(ENGINES[request.param], tmp_path)
+    yield bench
+    bench.engine.close()
+
+
+def test_what_is_appended_is_numbered_from_0_without_holes_and_read_back(bench: Bench) -> None:
+    appended = bench.append(1, 2, 3, topic="a/b", producer=ProducerKey("gateway", 7))
+    assert (appended.acked_sequence, appended.messages, appended.duplicates, appended.gap_expected) == (3, 6, 0, None)
+    bench.append(1, producer=ProducerKey("other", 7))
+
+    records = bench.read_all()
+    assert offsets(records) == [0, 1, 2, 3]
+    assert list(appended.records) == records[:3]
+    delivery = hub_pb2.Delivery.FromString(records[1].delivery)
+    assert (delivery.offset, delivery.producer, delivery.epoch) == (1, "gateway", 7)
+    assert delivery.frame.SerializeToString() == data(2, "a/b")
+    assert records[1].topic == delivery.frame.topic
+
+
+def test_an_empty_log_reads_as_nothing(bench: Bench) -> None:
+    assert bench.engine.read(0, lambda _: True, bytes_max=ALL).records == []
+    assert bench.engine.commit([], {}) == []
+    statistics = bench.engine.statistics()
+    assert (statistics.first_offset, statistics.next_offset, statistics.frames_bytes) == (0, 0, 0)
+
+
+def test_reading_from_any_offset_gives_exactly_what_follows(bench: Bench) -> None:
+    for begin in range(1, 101, 7):
+        bench.append(*range(begin, min(begin + 7, 101)))
+    for start in (0, 1, 6, 7, 8, 50, 98, 99):
+        assert offsets(bench.read_all(start)) == list(range(start, 100))
+    for start in (100, 101, 5_000):
+        chunk = bench.engine.read(start, lambda _: True, bytes_max=ALL)
+        assert (list(chunk.records), chunk.next_offset) == ([], start)
+
+
+def test_only_wanted_topics_are_given(bench: Bench) -> None:
+    for n in range(1, 61):
+        bench.append(n, topic=f"t/{n % 6}")
+    records = bench.read_all(wanted=lambda topic: topic in ("t/2", "t/5"))
+    assert offsets(records) == [n - 1 for n in range(1, 61) if n % 6 in (2, 5)]
+    assert {one.topic for one in records} == {"t/2", "t/5"}
+    assert bench.read_all(wanted=lambda _: False) == []
+
+
+def test_a_read_ends_near_its_bytes_and_says_where_to_go_on(bench: Bench) -> None:
+    for n in range(1, 51):
+        bench.append(n, size=1000)
+    start, rounds, found = 0, 0, 0
+    while start < 50:
+        chunk = bench.engine.read(start, lambda _: True, bytes_max=5_000)
+        assert chunk.next_offset > start
+        assert sum(len(one.delivery) for one in chunk.records[:-1]) < 6_100
+        found += len(chunk.records)
+        start, rounds = chunk.next_offset, rounds + 1
+    assert (found, rounds > 5) == (50, True)
+
+
+def test_a_great_group_is_stored_and_read_whole(bench: Bench) -> None:
+    assert bench.append(*range(1, 41), size=100_000).acked_sequence == 40
+    assert sequences(bench.read_all()) == list(range(1, 41))
+    assert offsets(bench.read_all(17)) == list(range(17, 40))
+
+
+def test_a_frame_that_comes_again_is_acknowledged_and_not_stored(bench: Bench) -> None:
+    bench.append(1, 2, 3)
+    again = bench.append(2, 3, 4)
+    assert (again.acked_sequence, again.duplicates, offsets(again.records)) == (4, 2, [3])
+    nothing_new = bench.append(1)
+    assert (nothing_new.acked_sequence, nothing_new.duplicates, list(nothing_new.records)) == (4, 1, [])
+    assert sequences(bench.read_all()) == [1, 2, 3, 4]
+
+
+def test_a_frame_that_comes_again_in_the_same_group_is_stored_once(bench: Bench) -> None:
+    first, second, third = bench.engine.commit([append(1, 2), append(2, 3), append(1, 2, 3)], {})
+    assert [one.duplicates for one in (first, second, third)] == [0, 1, 3]
+    assert sequences(bench.read_all()) == [1, 2, 3]
+
+
+def test_a_gap_stops_the_frames_behind_it_and_names_what_is_missing(bench: Bench) -> None:
+    bench.append(1)
+    appended = bench.append(2, 4, 5)
+    assert (appended.acked_sequence, appended.gap_expected, len(appended.records)) == (2, 3, 1)
+    assert bench.engine.last_sequence(PRODUCER) == 2
+    assert sequences(bench.read_all()) == [1, 2]
+
+
+def test_frames_skipped_on_purpose_leave_no_gap(bench: Bench) -> None:
+    bench.append(1)
+    assert bench.append(10, skipped=8).gap_expected is None
+    assert bench.append(20, skipped=8).gap_expected == 11
+    assert bench.append(20, skipped=15).acked_sequence == 20
+
+
+def test_an_unknown_producer_may_begin_anywhere_and_a_known_one_goes_on(bench: Bench) -> None:
+    assert bench.engine.last_sequence(PRODUCER) == 0
+    assert bench.append(1000).acked_sequence == 1000
+    assert bench.append(1002).gap_expected == 1001
+    assert bench.engine.last_sequence(PRODUCER._replace(epoch=2)) == 0
+
+
+def test_the_greatest_numbers_that_fit_are_kept(bench: Bench) -> None:
+    greatest = (1 << 63) - 1
+    producer = ProducerKey("p" * 64, greatest)
+    bench.append(greatest, producer=producer)
+    bench.reopen()
+    assert bench.engine.last_sequence(producer) == greatest
+
+
+def test_numbers_that_do_not_fit_are_a_storage_error_and_leave_nothing(bench: Bench) -> None:
+    for wrong in (append(1 << 63, producer=ProducerKey("q", 1)), append(1, producer=ProducerKey("p", 1 << 63))):
+        with pytest.raises(StorageError):
+            bench.engine.commit([append(1, 2), wrong], {"d": 1})
+    assert bench.engine.cursors() == {}
+    assert bench.append(1).duplicates == 0
+
+
+def test_everything_is_there_after_a_restart(bench: Bench) -> None:
+    bench.append(1, 2, topic="a")
+    bench.append(3, topic="b")
+    bench.engine.commit([], {"d": 2, "e": 0})
+    before = bench.read_all()
+    statistics = bench.engine.statistics()
+
+    bench.reopen()
+
+    assert bench.read_all() == before
+    assert bench.engine.last_sequence(PRODUCER) == 3
+    assert bench.engine.cursors() == {"d": 2, "e": 0}
+    assert sorted(bench.engine.topics()) == ["a", "b"]
+    after = bench.engine.statistics()
+    assert (after.first_offset, after.next_offset, after.frames_bytes) == (0, 3, statistics.frames_bytes)
+    assert bench.append(2, 3, 4, topic="c").duplicates == 2
+    assert offsets(bench.read_all()) == [0, 1, 2, 3]
+    assert [one.topic for one in bench.read_all()] == ["a", "a", "b", "c"]
+
+
+def test_cursors_never_move_back(bench: Bench) -> None:
+    assert bench.engine.cursor("d") is None
+    for offset, kept in ((5, 5), (3, 5), (5, 5), (9, 9), (0, 9)):
+        bench.engine.commit([], {"d": offset})
+        assert bench.engine.cursor("d") == kept
+    bench.reopen()
+    assert bench.engine.cursors() == {"d": 9}
+
+
+def test_a_failed_group_leaves_nothing_behind(bench: Bench) -> None:
+    bench.append(1)
+    bench.engine.commit([], {"d": 1})
+    before = log_sizes(bench)
+    broken = append(1, topic="new/topic", producer=ProducerKey("q", 1 << 63))  # noticed when all else is written
+
+    with pytest.raises(StorageError):
+        bench.engine.commit([append(2, 3, topic="other"), broken], {"d": 7})
+
+    for _ in range(2):
+        assert log_sizes(bench) == before
+        assert bench.engine.cursors() == {"d": 1}
+        assert bench.engine.last_sequence(PRODUCER) == 1
+        assert list(bench.engine.topics()) == ["t"]
+        assert sequences(bench.read_all()) == [1]
+        bench.reopen()
+    assert offsets(bench.append(2, 3, topic="other").records) == [1, 2]
+
+
+def test_trimming_by_bytes_takes_the_oldest_and_keeps_counting(bench: Bench) -> None:
+    for n in range(1, 101):
+        bench.append(n, size=1000)
+    size = bench.engine.statistics().frames_bytes
+    gone = bench.engine.trim(bytes_max=size // 2, before_ms=0)
+    statistics = bench.engine.statistics()
+    assert statistics.frames_bytes <= size // 2
+    assert 50 <= gone <= 52
+    assert (statistics.first_offset, statistics.next_offset) == (gone, 100)
+    assert offsets(bench.read_all(0)) == list(range(gone, 100))
+    assert offsets(bench.read_all(gone - 1)) == list(range(gone, 100))
+    assert bench.engine.trim(bytes_max=size // 2, before_ms=0) == 0
+
+
+def test_trimming_by_age_takes_what_was_stored_before(bench: Bench) -> None:
+    bench.append(1, 2)
+    bench.clock.now_ms = 2_000
+    bench.append(3)
+    assert bench.engine.trim(bytes_max=ALL, before_ms=2_000) == 2
+    assert sequences(bench.read_all()) == [3]
+
+
+def test_a_log_trimmed_to_nothing_goes_on_where_it_was(bench: Bench) -> None:
+    bench.append(1, 2, 3)
+    bench.engine.commit([], {"d": 1})
+    assert bench.engine.trim(bytes_max=0, before_ms=0) == 3
+    for _ in range(2):
+        statistics = bench.engine.statistics()
+        assert (statistics.first_offset, statistics.next_offset, statistics.frames_bytes) == (3, 3, 0)
+        assert bench.engine.last_sequence(PRODUCER) == 3
+        assert bench.engine.cursors() == {"d": 1}
+        bench.reopen()
+    assert offsets(bench.append(3, 4).records) == [3]
+
+
+def test_readers_see_whole_groups_in_order_while_others_are_written(bench: Bench) -> None:
+    done = threading.Event()
+    failures: list[str] = []
+
+    def read() -> None:
+        start = 0
+        topics: dict[int, str] = {}
+        while True:
+            last = done.is_set()
+            chunk = bench.engine.read(start, lambda _: True, bytes_max=20_000)
+            for one in chunk.records:
+                topics[one.offset] = one.topic
+            start = chunk.next_offset
+            if last and not chunk.records:
+                break
+        if list(topics) != list(range(900)):
+            failures.append(f"{len(topics)} records, holes at {[a for a, b in pairwise(topics) if b != a + 1][:5]}")
+        if any(topic != f"t/{offset // 3}" for offset, topic in topics.items()):
+            failures.append("a topic is wrong")
+
+    readers = [threading.Thread(target=_caught, args=(read, failures)) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for n in range(1, 900, 3):
+        bench.append(n, n + 1, n + 2, topic=f"t/{n // 3}")
+        bench.engine.commit([], {"d": n})
+    done.set()
+    for reader in readers:
+        reader.join(timeout=30)
+    assert failures == []
+
+
+def test_readers_survive_a_log_that_is_trimmed_under_them(bench: Bench) -> None:
+    failures: list[str] = []
+    done = threading.Event()
+
+    def read() -> None:
+        start = 0
+        while not done.is_set():
+            chunk = bench.engine.read(start, lambda _: True, bytes_max=5_000)
+            found = offsets(chunk.records)
+            if found != sorted(set(found)) or (found and found[0] < start):
+                failures.append(str(found))
+            start = chunk.next_offset
+
+    readers = [threading.Thread(target=_caught, args=(read, failures)) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for n in range(1, 301):
+        bench.append(n, size=500)
+        if n % 5 == 0:
+            bench.engine.trim(bytes_max=5_000, before_ms=0)
+    done.set()
+    for reader in readers:
+        reader.join(timeout=30)
+    assert failures == []
+
+
+def _caught(work: Callable[[], None], failures: list[str]) -> None:
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001  # whatever it is, the test must say so
+        failures.append(repr(error))
+
+
+def log_sizes(bench: Bench) -> tuple[int, int, int]:
+    found = bench.engine.statistics()
+    return found.first_offset, found.next_offset, found.frames_bytes

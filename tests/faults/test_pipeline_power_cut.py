@@ -1,0 +1,166 @@
+"""The power goes: whatever was acknowledged by the hub, or called safe by the edge, is there afterwards.
+
+A power cut is made by shutting a file system down without letting it write its journal (ext4 on a loop file). A file
+that was written and not synced before each cut must be gone: else the cut was none.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from fieldline import Runtime
+from tests.faults.support import (
+    LONG,
+    Devices,
+    Edge,
+    check_nothing_lost,
+    check_what_kills_cost,
+    deliveries,
+    mount_or_skip,
+    new_random,
+    running_hub,
+    stop_and_account,
+    until,
+)
+
+CUTS = 10 if LONG else 3
+PERIOD_MS = 50
+_SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN
+_WITHOUT_JOURNAL = 2  # EXT4_GOING_FLAGS_NOLOGFLUSH
+
+
+class Disk:
+    """An ext4 file system that can lose its power. `folder` is where it is mounted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._image = folder.with_suffix(".img")
+        self._unsynced = folder / "unsynced"
+
+    def __enter__(self) -> "Disk":
+        if shutil.which("mkfs.ext4") is None:
+            pytest.skip("needs mkfs.ext4 (apt-get install e2fsprogs)")
+        with self._image.open("wb") as image:
+            image.truncate(64 << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-F", str(self._image)], check=True)
+        self.folder.mkdir()
+        self._mount()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._unmount()
+
+    def cut(self) -> None:
+        """Lose all that is not synced; from now on the file system answers with errors."""
+        self._unsynced.write_bytes(b"x" * 10_000)
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.ioctl(handle, _SHUTDOWN, struct.pack("I", _WITHOUT_JOURNAL))
+        finally:
+            os.close(handle)
+
+    def restore(self) -> None:
+        """Power is back: what the disk holds can be read again."""
+        self._unmount()
+        self._mount()
+        assert not self._unsynced.exists() or not self._unsynced.stat().st_size, "nothing was lost: no power cut"
+
+    def _mount(self) -> None:
+        # Committing every minute instead of every 5 s keeps unsynced data in danger for longer.
+        mount_or_skip("-t", "ext4", "-o", "loop,commit=60", str(self._image), str(self.folder))
+
+    def _unmount(self) -> None:
+        subprocess.run(["umount", str(self.folder)], check=True)
+
+
+class Recorder:
+    """Publishes numbers one by one and remembers, in the test's memory, which the hub has acknowledged."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self.acknowledged: list[int] = []
+        self._following = 0
+
+    @contextlib.asynccontextmanager
+    async def publishing(self):  # type: ignore[no-untyped-def]
+        work = asyncio.create_task(self._publish())
+        try:
+            yield
+        finally:
+            work.cancel()
+            await asyncio.wait([work])
+
+    async def _publish(self) -> None:
+        async with Runtime(self._address, name="recorder", close_timeout_s=0) as runtime:
+            while True:
+                number, self._following = self._following, self._following + 1
+                await runtime.publish("numbers/acknowledged", str(number), stored=True)
+                self.acknowledged.append(number)
+
+
+async def test_what_the_hub_has_acknowledged_survives_power_cuts(tmp_path: Path) -> None:
+    random = new_random()
+    with Disk(tmp_path / "disk") as disk:
+        async with Devices(5) as devices, running_hub(disk.folder / "hub", says=tmp_path / "hub.log") as hub:
+            async with Edge(tmp_path, hub.address, devices.settings(period_ms=PERIOD_MS, noise_tags=4)) as edge:
+                recorder = Recorder(hub.address)
+                for _ in range(CUTS):
+                    async with recorder.publishing():
+                        before = len(recorder.acknowledged)
+                        await until(lambda: len(recorder.acknowledged) > before + 20, "numbers are acknowledged")
+                        await edge.until_delivering()
+                        await asyncio.sleep(random.uniform(0, 0.5))
+                        disk.cut()
+                        await asyncio.sleep(0.2)  # a hub that acknowledges without a disk would do so now
+                        await hub.kill()
+                    disk.restore()
+                    await hub.start()
+                status, log = await stop_and_account(edge, hub)
+            async with deliveries(hub.address, "numbers/#") as frames:
+                stored = [int(message.content) async for frame in frames for message in frame.messages()]
+            await hub.stop()
+    print(f"{len(recorder.acknowledged)} acknowledged, {len(stored)} stored")
+    assert set(recorder.acknowledged) <= set(stored)
+    assert len(stored) == len(set(stored))
+    check_nothing_lost(status, log, devices)
+
+
+async def test_what_the_edge_calls_spooled_survives_power_cuts(tmp_path: Path) -> None:
+    random = new_random()
+    cuts: list[float] = []
+    with Disk(tmp_path / "disk") as disk:
+        async with Devices(5) as devices, running_hub(tmp_path / "hub") as hub:
+            settings = devices.settings(period_ms=PERIOD_MS)
+            async with Edge(tmp_path, hub.address, settings, spool_path=disk.folder / "spool.db") as edge:
+                await edge.until_delivering()
+                await hub.kill()  # so that what is spooled is nowhere else
+                for _ in range(CUTS):
+                    await edge.until_polling()
+                    await asyncio.sleep(random.uniform(0.2, 0.7))
+                    called_safe = (await asyncio.to_thread(edge.metrics))["readings_spooled_total"]
+                    cuts.append(time.monotonic())
+                    disk.cut()
+                    await asyncio.sleep(0.2)  # an edge that calls readings safe without a disk would do so now
+                    called_safe = max(called_safe, (await asyncio.to_thread(edge.metrics))["readings_spooled_total"])
+                    assert edge.is_running
+                    await edge.kill()
+                    devices_stopped_s = time.monotonic()
+                    disk.restore()
+                    assert edge.state().readings_spooled >= called_safe > 0
+                    await edge.start()
+                    cuts[-1] = devices_stopped_s
+                await hub.start()
+                await edge.until_delivering()
+                status, log = await stop_and_account(edge, hub)
+    log.check_once_and_in_order()
+    assert status["readings_spooled"] == log.ledger.readings == status["readings_acked"]
+    for unit in devices.units:
+        check_what_kills_cost(edge, log, devices, unit, cuts, period_ms=PERIOD_MS)
