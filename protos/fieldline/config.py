@@ -13,7 +13,7 @@ than 40 levels; then duplicate and unknown keys. Three things YAML 1.1 would do 
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -81,12 +81,15 @@ def loads(text: str, model: type[_S], *, name: str, environment: Mapping[str, st
         raise ConfigError(*explain(error, name, builder.lines, model)) from None
 
 
-def kind_of(path: Path | str) -> str:
-    """What the file says after `kind:`; ConfigError if it says nothing."""
+def kind_of(path: Path | str, *, known: Collection[str] | None = None) -> str:
+    """What the file says after `kind:`; ConfigError if it says nothing, or nothing that is `known`."""
     path = Path(path)
     root = _compose(_read(path), str(path))
     for key, value in root.value:
         if key.value == "kind" and isinstance(value, yaml.ScalarNode):
+            if known is not None and value.value not in known:
+                cure = f"use one of {', '.join(sorted(known))}"
+                raise ConfigError(f"{path}:{value.start_mark.line + 1}: kind: {value.value!r} is not known; {cure}")
             return str(value.value)
     raise ConfigError(f"{path}:1: kind: is missing; start the file with a line like 'kind: gateway'")
 

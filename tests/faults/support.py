@@ -115,9 +115,7 @@ class Devices:
         for writer in list(self._writers):
             writer.transport.abort()
         await server.wait_closed()
-        async with asyncio.timeout(DEADLINE_S):
-            while self._writers:
-                await asyncio.sleep(0.01)
+        await until(lambda: not self._writers, "the connections have ended")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -404,10 +402,13 @@ def check_nothing_lost(status: Mapping[str, int], log: Log, devices: Devices, *,
 
 
 def check_what_kills_cost(
-    edge: Edge, log: Log, devices: Devices, unit: int, kills: Sequence[float], *, period_ms: int
+    edge: Edge, log: Log, devices: Devices, unit: int, kills: Sequence[float], *, period_ms: int, lost_s: float = 0
 ) -> None:
-    """What is missing was answered just before a kill, and is no more than lingered, was being written or in hand."""
-    waits_s = (edge.linger_ms + edge.commit_ms_max) / 1000
+    """What is missing was answered just before a kill, and is no more than lingered, was being written or in hand.
+
+    `lost_s`: how long before each kill the disk was lost.
+    """
+    waits_s = (edge.linger_ms + edge.commit_ms_max) / 1000 + lost_s
     have = set(log.counts(f"counter-{unit}"))
     moments = devices.answered_at_s[unit]
     missing = [count for count in range(1, len(moments) + 1) if count not in have]

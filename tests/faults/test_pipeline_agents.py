@@ -116,6 +116,7 @@ def _devices(port: int) -> list[dict[str, Any]]:
 
 
 async def _kill_often(agent: Process, random: Random) -> None:
+    subscribed = 0
     for kill in range(KILLS_EACH):
         if kill % 3:  # at work; else maybe while it is still starting
             await agent.until_said("subscribed", times=subscribed + 1)

@@ -1,6 +1,8 @@
 """The disk of the edge, or of the hub, is full for a while: both go on, say so, and everything promised arrives."""
 
+import contextlib
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -28,6 +30,7 @@ async def test_a_full_disk_at_the_edge_drops_the_oldest_and_says_how_many(tmp_pa
             settings = {"spool_path": disk / "spool.db", "spool": {"memory_bytes_max": 1 << 16}}
             async with Edge(tmp_path, hub.address, devices.settings(period_ms=50, noise_tags=30), **settings) as edge:
                 await edge.until_delivering()
+                await hub.kill()  # frames that only pass through need no space
                 with ballast(disk):
                     await until(lambda: edge.metrics()["spool_errors_total"] >= 2, "failed writes are counted")
                     assert edge.metrics()["spool_failing"] == 1
@@ -35,6 +38,7 @@ async def test_a_full_disk_at_the_edge_drops_the_oldest_and_says_how_many(tmp_pa
                     assert "spool cannot be written: database or disk is full" in edge.said
                     assert edge.metrics()["spool_held_readings"] > 0
                 await until(lambda: edge.metrics()["spool_failing"] == 0, "the spool is written again")
+                await hub.start()
                 assert "spool can be written again" in edge.said
                 await edge.until_delivering()
                 status, log = await stop_and_account(edge, hub)
@@ -43,23 +47,6 @@ async def test_a_full_disk_at_the_edge_drops_the_oldest_and_says_how_many(tmp_pa
     assert status["readings_dropped"] == log.declared > 500
     assert status["readings_polled"] == log.ledger.readings + log.declared
     assert len(log.ledger.producers) == 1
-
-
-async def test_an_edge_whose_backlog_fills_the_disk_drains_it_when_the_hub_is_back(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", kib=512) as disk:
-        async with Devices(8) as devices, running_hub(tmp_path / "hub") as hub:
-            settings = {"spool_path": disk / "spool.db", "spool": {"memory_bytes_max": 1 << 16}}
-            async with Edge(tmp_path, hub.address, devices.settings(period_ms=50, noise_tags=30), **settings) as edge:
-                await edge.until_delivering()
-                await hub.kill()
-                await until(lambda: edge.metrics()["readings_dropped_total"] > 500, "disk and memory are full")
-                await hub.start()
-                await until(lambda: edge.metrics()["spool_failing"] == 0, "the spool is written again")
-                await edge.until_delivering()
-                status, log = await stop_and_account(edge, hub)
-    log.check_once_and_in_order()
-    assert status["readings_dropped"] == log.declared > 500
-    assert status["readings_polled"] == log.ledger.readings + log.declared
 
 
 async def test_a_full_disk_at_the_hub_stops_acks_and_nothing_else(tmp_path: Path) -> None:
@@ -85,7 +72,7 @@ async def test_a_full_disk_at_the_hub_stops_acks_and_nothing_else(tmp_path: Path
 async def _answer_to_a_publisher(hub: HubProcess) -> grpc.StatusCode:
     """How a publish stream with one frame ends."""
     channel = open_channel(hub.address)
-    call = channel.stream_stream(
+    call: Any = channel.stream_stream(
         PUBLISH_METHOD,
         request_serializer=hub_pb2.PublishRequest.SerializeToString,
         response_deserializer=hub_pb2.PublishResponse.FromString,
@@ -99,11 +86,10 @@ async def _answer_to_a_publisher(hub: HubProcess) -> grpc.StatusCode:
         await call.write(hub_pb2.PublishRequest(hello=greeting))
         assert (await call.read()).WhichOneof("kind") == "welcome"
         await call.write(hub_pb2.PublishRequest(frames=hub_pb2.Frames(frames=[hub_pb2.Frame.FromString(frame)])))
-        try:
+        with contextlib.suppress(grpc.aio.AioRpcError):
             assert await call.read() is grpc.aio.EOF
-        except grpc.aio.AioRpcError:
-            pass
-        return await call.code()
+        code: grpc.StatusCode = await call.code()
+        return code
     finally:
         call.cancel()
         await channel.close()

@@ -70,7 +70,7 @@ async def test_a_stop_of_edge_and_hub_at_once_in_the_middle_of_traffic_loses_not
             for _ in range(3):
                 await edge.until_delivering()
                 await asyncio.sleep(random.uniform(0, 0.3))
-                assert await asyncio.gather(edge.stop(), hub.stop()) == [0, 0]
+                assert set(await asyncio.gather(edge.stop(), hub.stop())) == {0}
                 await asyncio.gather(edge.start(), hub.start())
             await edge.until_polling()
             await until(lambda: edge.metrics().get("uplink_connected") == 1, "the edge is connected")

@@ -4,7 +4,16 @@ import asyncio
 import time
 from pathlib import Path
 
-from tests.faults.support import LONG, Devices, Edge, check_nothing_lost, rss_bytes, running_hub, stop_and_account, until
+from tests.faults.support import (
+    LONG,
+    Devices,
+    Edge,
+    check_nothing_lost,
+    rss_bytes,
+    running_hub,
+    stop_and_account,
+    until,
+)
 
 AWAY_S = 60.0 if LONG else 20.0
 WARM_S = 5.0

@@ -12,6 +12,7 @@ import shutil
 import struct
 import subprocess
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -90,13 +91,17 @@ class Recorder:
         self._following = 0
 
     @contextlib.asynccontextmanager
-    async def publishing(self):  # type: ignore[no-untyped-def]
+    async def publishing(self) -> AsyncIterator[None]:
         work = asyncio.create_task(self._publish())
         try:
             yield
         finally:
             work.cancel()
             await asyncio.wait([work])
+
+    async def until_acknowledged(self, more: int) -> None:
+        enough = len(self.acknowledged) + more
+        await until(lambda: len(self.acknowledged) >= enough, "numbers are acknowledged")
 
     async def _publish(self) -> None:
         async with Runtime(self._address, name="recorder", close_timeout_s=0) as runtime:
@@ -114,8 +119,7 @@ async def test_what_the_hub_has_acknowledged_survives_power_cuts(tmp_path: Path)
                 recorder = Recorder(hub.address)
                 for _ in range(CUTS):
                     async with recorder.publishing():
-                        before = len(recorder.acknowledged)
-                        await until(lambda: len(recorder.acknowledged) > before + 20, "numbers are acknowledged")
+                        await recorder.until_acknowledged(20)
                         await edge.until_delivering()
                         await asyncio.sleep(random.uniform(0, 0.5))
                         disk.cut()
@@ -135,7 +139,8 @@ async def test_what_the_hub_has_acknowledged_survives_power_cuts(tmp_path: Path)
 
 async def test_what_the_edge_calls_spooled_survives_power_cuts(tmp_path: Path) -> None:
     random = new_random()
-    cuts: list[float] = []
+    ended_s: list[float] = []
+    lost_s = 0.0
     with Disk(tmp_path / "disk") as disk:
         async with Devices(5) as devices, running_hub(tmp_path / "hub") as hub:
             settings = devices.settings(period_ms=PERIOD_MS)
@@ -145,22 +150,27 @@ async def test_what_the_edge_calls_spooled_survives_power_cuts(tmp_path: Path) -
                 for _ in range(CUTS):
                     await edge.until_polling()
                     await asyncio.sleep(random.uniform(0.2, 0.7))
-                    called_safe = (await asyncio.to_thread(edge.metrics))["readings_spooled_total"]
-                    cuts.append(time.monotonic())
+                    called_safe = await _called_safe(edge)
+                    cut_s = time.monotonic()
                     disk.cut()
                     await asyncio.sleep(0.2)  # an edge that calls readings safe without a disk would do so now
-                    called_safe = max(called_safe, (await asyncio.to_thread(edge.metrics))["readings_spooled_total"])
+                    called_safe = max(called_safe, await _called_safe(edge))
                     assert edge.is_running
+                    ended_s.append(time.monotonic())
                     await edge.kill()
-                    devices_stopped_s = time.monotonic()
+                    lost_s = max(lost_s, ended_s[-1] - cut_s)
                     disk.restore()
                     assert edge.state().readings_spooled >= called_safe > 0
                     await edge.start()
-                    cuts[-1] = devices_stopped_s
                 await hub.start()
                 await edge.until_delivering()
                 status, log = await stop_and_account(edge, hub)
     log.check_once_and_in_order()
     assert status["readings_spooled"] == log.ledger.readings == status["readings_acked"]
     for unit in devices.units:
-        check_what_kills_cost(edge, log, devices, unit, cuts, period_ms=PERIOD_MS)
+        check_what_kills_cost(edge, log, devices, unit, ended_s, period_ms=PERIOD_MS, lost_s=lost_s)
+
+
+async def _called_safe(edge: Edge) -> float:
+    """How many readings the edge says are on its disk, over all its lives."""
+    return (await asyncio.to_thread(edge.metrics))["readings_spooled_total"]

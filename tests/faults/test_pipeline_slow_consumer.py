@@ -114,5 +114,5 @@ def _rows(process: Process) -> tuple[list[int], dict[str, list[int]]]:
         if "tag" in row:
             counts.setdefault(row["device"], []).append(row["value"])
         else:
-            burst.append(_number(row["content"]))
+            burst.append(_number(row["text"]))
     return burst, counts

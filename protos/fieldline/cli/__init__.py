@@ -116,10 +116,11 @@ def load_entry(entry: EntryPoint) -> Any:
     try:
         return entry.load()
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("fieldline"):
+        missing = (error.name or "").partition(".")[0]
+        if missing.startswith("fieldline"):
             raise
         extra = "edge" if entry.value.startswith("fieldline_edge") else "cloud"
-        cure = f"{error.name} is not installed; run: pip install 'fieldline[{extra}]'"
+        cure = f"{missing} is not installed; run: pip install 'fieldline[{extra}]'"
         raise ConfigError(f"{entry.name}: {cure}") from error
 
 

@@ -26,9 +26,7 @@ def check(
     problems: list[str] = []
     for path in files:
         try:
-            kind = kind_of(path)
-            if kind not in kinds:
-                raise ConfigError(f"{path}: kind: {kind!r} is not known; use one of {', '.join(sorted(kinds))}")
+            kind = kind_of(path, known=kinds)
             load(path, load_entry(kinds[kind]))
         except ConfigError as error:
             problems += error.problems

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fieldline.errors import LimitError
-from fieldline.limits import FRAME_BYTES_MAX, FRAME_ENVELOPE_BYTES_MAX, FRAME_MESSAGES_MAX, KEY_BYTES_MAX
+from fieldline.limits import FRAME_BYTES_MAX, FRAME_ENVELOPE_BYTES_MAX, FRAME_MESSAGES_MAX
 from fieldline.topics import check_topic
 from fieldline.wire.frames import build_frame, check_headers, check_key, close_messages
 

@@ -91,6 +91,20 @@ async def test_stopping_with_open_streams_is_quick_and_tells_them(tmp_path: Path
             assert error.code in (hub_pb2.ERROR_CODE_SHUTTING_DOWN, hub_pb2.ERROR_CODE_UNSPECIFIED)
 
 
+async def test_stopping_does_not_wait_for_a_client_that_never_reads(tmp_path: Path) -> None:
+    async with running_hub(tmp_path) as hub, Client(address(hub)) as client, Client(address(hub)) as dead:
+        await dead.subscriber().open("#", nbytes=1 << 40, frames=1 << 30)
+        publisher = client.publisher()
+        await publisher.greet()
+        for n in range(1, 41):
+            await publisher.publish(frame(n, body=bytes(500_000)))
+        await publisher.acked(40)
+        assert any(one.outlet.queued_bytes or one.outlet.behind for one in hub.broker.subscribers)
+        began = time.monotonic()
+        await hub.stop()
+        assert time.monotonic() - began < 1.0 + 1.5
+
+
 async def test_clients_come_back_by_themselves_after_a_graceful_restart(tmp_path: Path) -> None:
     async with running_hub(tmp_path) as hub:
         port = hub.port
@@ -198,9 +212,11 @@ def limit_pages(hub: Hub, pages: int) -> None:
 async def test_on_a_full_disk_publishers_wait_and_lose_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with running_hub(tmp_path) as hub, Runtime(address(hub), name="agent") as runtime, Client(
-        address(hub)
-    ) as client:
+    async with (
+        running_hub(tmp_path) as hub,
+        Runtime(address(hub), name="agent") as runtime,
+        Client(address(hub)) as client,
+    ):
         await runtime.publish("t", "0", stored=True)
         await hub.broker.committer.call(lambda: limit_pages(hub, 1))
 

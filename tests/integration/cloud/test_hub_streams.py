@@ -1,6 +1,7 @@
 """Publishing and subscribing by hand: what is acknowledged, what is stored once, who is given what."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from fieldline.v1 import hub_pb2
 from fieldline_cloud.hub import Hub
-from tests.integration.cloud.harness import Client, Subscriber, address, frame, offsets, running_hub, until
+from tests.integration.cloud.harness import Client, Publisher, Subscriber, address, frame, offsets, running_hub, until
 
 EARLIEST = hub_pb2.Start(earliest=True)
 
@@ -261,7 +262,11 @@ async def test_a_slow_subscriber_falls_behind_and_gets_everything(durable: str, 
 
 async def test_a_subscriber_that_never_reads_costs_bounded_memory_and_nobody_else(tmp_path: Path) -> None:
     limits = {"queue_frames_max": 100, "queue_bytes_max": 1 << 20}
-    async with running_hub(tmp_path, limits=limits) as hub, Client(address(hub)) as client, Client(address(hub)) as dead:
+    async with (
+        running_hub(tmp_path, limits=limits) as hub,
+        Client(address(hub)) as client,
+        Client(address(hub)) as dead,
+    ):
         await dead.subscriber().open("#", nbytes=1 << 40, frames=1 << 30)
         fed = client.subscriber()
         await fed.open("#", nbytes=1 << 40, frames=1 << 30)
@@ -275,6 +280,28 @@ async def test_a_subscriber_that_never_reads_costs_bounded_memory_and_nobody_els
         assert offsets(await reading) == list(range(200))
         # The queue, one piece of the log read for it (2 MiB and a chunk of up to 2 MiB), no more.
         assert all(one.outlet.queued_bytes < 6 << 20 for one in hub.broker.subscribers)
+
+
+async def test_one_publisher_alone_cannot_fill_the_hub(tmp_path: Path) -> None:
+    limits = {"in_flight_bytes_max": 1 << 20}
+    async with running_hub(tmp_path, limits=limits) as hub, Client(address(hub)) as client:
+        publisher = client.publisher()
+        assert (await publisher.greet()).limits.in_flight_bytes_max == 1 << 20
+        held = threading.Event()
+        holding = asyncio.create_task(hub.broker.committer.call(lambda: held.wait(15)))
+        sending = asyncio.create_task(_send(publisher, 60))
+        await until(lambda: hub.broker.committer.pending_bytes >= 1 << 20)
+        await asyncio.sleep(0.2)  # time in which it must not grow
+        assert hub.broker.committer.pending_bytes < 2 << 20
+        held.set()
+        await holding
+        await sending
+        await publisher.acked(60)
+
+
+async def _send(publisher: Publisher, count: int) -> None:
+    for n in range(1, count + 1):
+        await publisher.publish(frame(n, body=bytes(200_000)))
 
 
 async def test_nothing_stays_of_clients_that_have_gone(hub: Hub) -> None:

@@ -114,7 +114,9 @@ def test_any_bytes_are_a_frame_or_a_decode_error(data: bytes) -> None:
         pass
 
 
-@given(st.binary(min_size=1, max_size=100), st.sampled_from([ENCODING_MESSAGES, ENCODING_MESSAGES_ZSTD, ENCODING_READINGS]))
+@given(
+    st.binary(min_size=1, max_size=100), st.sampled_from([ENCODING_MESSAGES, ENCODING_MESSAGES_ZSTD, ENCODING_READINGS])
+)
 def test_a_sound_envelope_around_any_body_opens_or_is_a_decode_error(body: bytes, encoding: int) -> None:
     sound = frame(body=body, encoding=encoding)
     check_frame(sound)

@@ -160,7 +160,12 @@ async def test_a_disk_filled_by_others_does_not_stop_frames_from_passing_through
     with tiny_disk(disk, 16 * 1024):
         spool = quick_spool(disk / "spool.db")
         await spool.open()
-        for _ in range(300):  # until file and write-ahead log have found their size
+        for _ in range(300):  # until the file has found its size
+            await pass_through(spool)
+        await spool.close()
+        spool = quick_spool(disk / "spool.db")  # with a write-ahead log that has hardly begun
+        await spool.open()
+        for _ in range(10):
             await pass_through(spool)
         with (disk / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
             while ballast.write(b"x" * 4096):

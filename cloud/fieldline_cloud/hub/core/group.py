@@ -18,12 +18,17 @@ _NUMBER_MAX = (1 << 63) - 1
 class Group:
     """Frames and marks of one commit, in log order.
 
-    `last_sequence` gives the committed last sequence of a producer (None: unknown); `topic_ids` are the committed topics,
-    numbered from 1 without holes.
+    `last_sequence` gives the committed last sequence of a producer (None: unknown); `topic_ids` are the committed
+    topics and `next_topic` the next free number for one, from 1.
     """
 
     def __init__(
-        self, next_offset: int, last_sequence: Callable[[ProducerKey], int | None], topic_ids: Mapping[str, int]
+        self,
+        next_offset: int,
+        *,
+        last_sequence: Callable[[ProducerKey], int | None],
+        topic_ids: Mapping[str, int],
+        next_topic: int,
     ) -> None:
         self.first_offset = self.next_offset = next_offset
         self.producers: dict[ProducerKey, int] = {}
@@ -32,6 +37,7 @@ class Group:
         self.deliveries: list[bytes] = []
         self._last_sequence = last_sequence
         self._topic_ids = topic_ids
+        self._next_topic = next_topic
 
     def add(self, append: Append) -> Appended:
         """Judge and number the frames of one producer."""
@@ -74,6 +80,6 @@ class Group:
     def _topic_id(self, topic: str) -> int:
         number = self._topic_ids.get(topic) or self.new_topics.get(topic)
         if number is None:
-            number = len(self._topic_ids) + len(self.new_topics) + 1
+            number = self._next_topic + len(self.new_topics)
             self.new_topics[topic] = number
         return number

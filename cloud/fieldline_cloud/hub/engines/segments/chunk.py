@@ -1,10 +1,10 @@
 """A chunk as bytes: what one group commit writes. Pure.
 
-    magic "FLC1" · CRC-32 of all that follows · first offset · frames · stored (Unix ms) · length of meta · length of body
+    magic "FLC1" · CRC-32 of all that follows · first offset · frames · stored (Unix ms) · bytes of meta, of body
     meta: a serialised fieldline.v1.ChunkMeta
     body: a serialised fieldline.v1.RawDeliveries, which is how the frames go over the wire
 
-All numbers little endian. A chunk counts only if its CRC holds, so a write that was cut by a power loss is simply not there.
+Numbers are little endian. A chunk counts only if its CRC holds, so a write that a power loss has cut is not there.
 """
 
 import struct

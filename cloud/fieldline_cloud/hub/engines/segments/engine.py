@@ -24,7 +24,14 @@ from fieldline_cloud.hub.core.group import Group
 from fieldline_cloud.hub.core.outlet import Record
 from fieldline_cloud.hub.engines.base import Append, Appended, Chunk, LogStatistics, ProducerKey, StorageError
 from fieldline_cloud.hub.engines.segments import files
-from fieldline_cloud.hub.engines.segments.chunk import ChunkHeader, close_chunk, open_body, open_meta, parse_header, verify
+from fieldline_cloud.hub.engines.segments.chunk import (
+    ChunkHeader,
+    close_chunk,
+    open_body,
+    open_meta,
+    parse_header,
+    verify,
+)
 from fieldline_cloud.hub.engines.segments.state import LogMarks, meta_of
 
 __all__ = ["SEGMENT_BYTES", "SegmentEngine"]
@@ -94,7 +101,10 @@ class SegmentEngine:
                     position = following
                     continue
                 header, data, place = chunk
-                self._marks.apply(open_meta(data, place, header), header.next_offset)
+                meta = open_meta(data, place, header)
+                self._marks.apply(meta, header.next_offset)
+                if self._marks.unknown_topics(meta):  # the chunk that named them was damaged
+                    self._marks.learn_topics(meta, open_body(data, place, header))
                 segment.note(header, position)
                 position += header.size
 
@@ -118,7 +128,12 @@ class SegmentEngine:
     def commit(self, appends: Sequence[Append], cursors: Mapping[str, int]) -> list[Appended]:
         """Store and fdatasync one group."""
         marks = self._marks
-        group = Group(marks.next_offset, marks.last_sequence, marks.topic_ids)
+        group = Group(
+            marks.next_offset,
+            last_sequence=marks.last_sequence,
+            topic_ids=marks.topic_ids,
+            next_topic=marks.next_topic,
+        )
         results = [group.add(append) for append in appends]
         moved = {name: offset for name, offset in cursors.items() if offset > marks.cursors.get(name, -1)}
         if group.deliveries or moved:
@@ -353,4 +368,6 @@ class _translated:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
             why = error.strerror or str(error)
-            raise StorageError(f"log {self._folder} cannot be {self._tried}: {why}; check disk space and rights") from error
+            raise StorageError(
+                f"log {self._folder} cannot be {self._tried}: {why}; check disk space and rights"
+            ) from error

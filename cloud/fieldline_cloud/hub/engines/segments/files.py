@@ -59,7 +59,7 @@ class ChunkReader:
         self._base = 0
 
     def at(self, position: int) -> tuple[ChunkHeader, bytes, int] | None:
-        """(header, data, where in data) of the chunk at `position`; None if no whole chunk is there. CRC not checked."""
+        """(header, data, where in data) of the chunk at `position`, CRC not checked; None if none is there."""
         self._hold(position, HEADER_BYTES)
         header = parse_header(self._data, position - self._base)
         if header is None or position + header.size > self._end:
@@ -154,7 +154,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def lock_folder(folder: Path) -> int:
-    """Hold the folder for this process; the descriptor gives it back when closed. Raises StorageError if another has it."""
+    """Hold the folder until the descriptor is closed. Raises StorageError if another process has it."""
     fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     with contextlib.suppress(BlockingIOError):
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

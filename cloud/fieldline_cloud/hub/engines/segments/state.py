@@ -3,11 +3,11 @@
 It is rebuilt at every start from the last saved state and the chunks after it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fieldline.errors import DecodeError
-from fieldline.v1 import log_pb2
+from fieldline.v1 import hub_pb2, log_pb2
 from fieldline_cloud.hub.core.group import Group
 from fieldline_cloud.hub.engines.base import ProducerKey
 
@@ -25,6 +25,7 @@ class LogMarks:
     """The committed state. Changed by `apply` alone, after the chunk that says it is on disk."""
 
     next_offset: int = 0
+    next_topic: int = 1
     topic_ids: dict[str, int] = field(default_factory=dict)
     topic_names: dict[int, str] = field(default_factory=dict)
     producers: dict[ProducerKey, tuple[int, int]] = field(default_factory=dict)
@@ -39,8 +40,7 @@ class LogMarks:
     def apply(self, meta: log_pb2.ChunkMeta, next_offset: int) -> None:
         """A chunk has been committed, or found again."""
         for topic in meta.new_topics:
-            self.topic_ids[topic.name] = topic.id
-            self.topic_names[topic.id] = topic.name
+            self._name(topic.id, topic.name)
         for mark in meta.producers:
             key = ProducerKey(mark.name, mark.epoch)
             self.producers.pop(key, None)
@@ -51,12 +51,27 @@ class LogMarks:
             self.cursors[cursor.durable] = max(cursor.next_offset, self.cursors.get(cursor.durable, 0))
         self.next_offset = max(self.next_offset, next_offset)
 
+    def unknown_topics(self, meta: log_pb2.ChunkMeta) -> bool:
+        """Whether a chunk has frames of topics nobody has named."""
+        return any(number not in self.topic_names for number in meta.topics)
+
+    def learn_topics(self, meta: log_pb2.ChunkMeta, deliveries: Sequence[bytes]) -> None:
+        """Take the names of a chunk's topics from its frames."""
+        for number, delivery in zip(meta.topics, deliveries, strict=True):
+            if number not in self.topic_names:
+                self._name(number, hub_pb2.Delivery.FromString(delivery).frame.topic)
+
+    def _name(self, number: int, name: str) -> None:
+        self.topic_names[number] = name
+        self.topic_ids.setdefault(name, number)
+        self.next_topic = max(self.next_topic, number + 1)
+
     def to_proto(self) -> log_pb2.LogState:
         """As it is saved."""
         return log_pb2.LogState(
             format=FORMAT,
             next_offset=self.next_offset,
-            topics=[log_pb2.TopicName(id=number, name=name) for name, number in self.topic_ids.items()],
+            topics=[log_pb2.TopicName(id=number, name=name) for number, name in self.topic_names.items()],
             producers=[
                 log_pb2.ProducerMark(name=key.name, epoch=key.epoch, last_sequence=sequence, seen_ms=seen_ms)
                 for key, (sequence, seen_ms) in self.producers.items()

@@ -1,0 +1,214 @@
+"""What the segment log does when files are cut, damaged, full or shared. tests/contract/ has what any engine does."""
+
+import errno
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from fieldline.v1 import hub_pb2
+from fieldline_cloud.hub.engines.base import Append, Appended, IncomingFrame, ProducerKey, StorageError
+from fieldline_cloud.hub.engines.segments import SegmentEngine
+from fieldline_cloud.hub.engines.segments import files as segment_files
+from fieldline_cloud.hub.engines.segments.chunk import HEADER_BYTES, parse_header
+
+PRODUCER = ProducerKey("p", 1)
+
+
+def open_log(folder: Path, *, segment_bytes: int = 1 << 20) -> SegmentEngine:
+    return SegmentEngine(folder, segment_bytes=segment_bytes, now_ms=lambda: 1_000)
+
+
+def append(engine: SegmentEngine, *sequences: int, size: int = 10) -> Appended:
+    frames = [
+        IncomingFrame(n, 0, "t", 1, hub_pb2.Frame(topic="t", sequence=n, body=bytes(size)).SerializeToString())
+        for n in sequences
+    ]
+    return engine.commit([Append(PRODUCER, frames)], {})[0]
+
+
+def offsets(engine: SegmentEngine, start: int = 0) -> list[int]:
+    found: list[int] = []
+    while start < engine.statistics().next_offset:
+        chunk = engine.read(start, lambda _: True, bytes_max=1 << 20)
+        found += [record.offset for record in chunk.records]
+        if chunk.next_offset == start:
+            break
+        start = chunk.next_offset
+    return found
+
+
+def newest(folder: Path) -> Path:
+    return max(folder.glob("*.log"))
+
+
+def test_an_end_cut_at_any_byte_loses_the_unfinished_commit_alone(tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    engine = open_log(whole)
+    append(engine, 1, 2)
+    kept = newest(whole).stat().st_size
+    append(engine, 3)
+    engine.close()
+    content = newest(whole).read_bytes()
+
+    for cut in range(kept, len(content)):
+        folder = tmp_path / f"cut-{cut}"
+        folder.mkdir()
+        (folder / newest(whole).name).write_bytes(content[:cut])
+        engine = open_log(folder)
+        assert offsets(engine) == [0, 1]
+        assert engine.last_sequence(PRODUCER) == 2
+        assert [record.offset for record in append(engine, 3).records] == [2]
+        engine.close()
+        assert newest(folder).read_bytes() == content
+
+
+def test_a_damaged_commit_in_the_middle_is_skipped_reported_once_and_costs_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = open_log(tmp_path)
+    places = []
+    for n in range(1, 6):
+        places.append(newest(tmp_path).stat().st_size)
+        append(engine, n, size=500)
+    engine.close()
+    content = bytearray(newest(tmp_path).read_bytes())
+    content[places[2] + HEADER_BYTES + 100] ^= 0xFF
+    newest(tmp_path).write_bytes(content)
+
+    engine = open_log(tmp_path)
+    for _ in range(3):
+        assert offsets(engine) == [0, 1, 3, 4]
+    assert engine.damaged_bytes == places[3] - places[2]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert engine.last_sequence(PRODUCER) == 5
+    assert [record.offset for record in append(engine, 6).records] == [5]
+    engine.close()
+
+
+def test_a_header_that_lies_about_its_length_is_damage_and_not_a_crash(tmp_path: Path) -> None:
+    engine = open_log(tmp_path)
+    for n in (1, 2, 3):
+        append(engine, n)
+    engine.close()
+    content = newest(tmp_path).read_bytes()
+    size = parse_header(content)
+    assert size is not None
+    rng = random.Random(7)
+    for _ in range(300):
+        broken = bytearray(content)
+        for _ in range(rng.randint(1, 4)):
+            broken[rng.randrange(size.size)] = rng.randrange(256)
+        newest(tmp_path).write_bytes(broken)
+        engine = open_log(tmp_path)
+        assert offsets(engine) in ([0, 1, 2], [1, 2])
+        engine.close()
+
+
+def test_a_disk_that_fills_up_refuses_the_commit_and_goes_on_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_log(tmp_path)
+    append(engine, 1)
+    before = newest(tmp_path).read_bytes()
+
+    def full(fd: int, parts: object) -> None:
+        os.write(fd, b"half a chunk")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(segment_files, "write_all", full)
+        for _ in range(2):
+            with pytest.raises(StorageError, match="No space left on device; check disk space"):
+                append(engine, 2)
+    assert newest(tmp_path).read_bytes() == before
+    assert offsets(engine) == [0]
+    assert [record.offset for record in append(engine, 2).records] == [1]
+    engine.close()
+
+
+def test_after_a_failed_fsync_nothing_of_the_commit_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_log(tmp_path)
+    append(engine, 1)
+
+    def broken(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", broken)
+        patched.setattr(os, "ftruncate", lambda fd, size: broken(fd))
+        with pytest.raises(StorageError):
+            append(engine, 2)
+        with pytest.raises(StorageError):  # as long as the remains cannot be taken away, nothing is written
+            append(engine, 2)
+    assert append(engine, 2).acked_sequence == 2
+    engine.close()
+    engine = open_log(tmp_path)
+    assert offsets(engine) == [0, 1]
+    engine.close()
+
+
+def test_short_writes_are_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = open_log(tmp_path)
+    writev = os.writev
+    monkeypatch.setattr(os, "writev", lambda fd, parts: writev(fd, [memoryview(parts[0])[:7]]))
+    append(engine, 1, 2, size=100)
+    monkeypatch.undo()
+    assert offsets(engine) == [0, 1]
+    engine.close()
+
+
+def test_a_second_hub_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    engine = open_log(tmp_path)
+    with pytest.raises(StorageError, match="in use by another hub"):
+        open_log(tmp_path)
+    engine.close()
+    open_log(tmp_path).close()
+
+
+def test_a_damaged_state_is_refused_and_named(tmp_path: Path) -> None:
+    engine = open_log(tmp_path, segment_bytes=1)
+    append(engine, 1)
+    append(engine, 2)
+    engine.close()
+    state = tmp_path / "state"
+    state.write_bytes(state.read_bytes()[:-1] + b"\xff")
+    with pytest.raises(StorageError, match="state is damaged; restore"):
+        open_log(tmp_path)
+    state.write_bytes(b"")
+    with pytest.raises(StorageError, match="cut short"):
+        open_log(tmp_path)
+
+
+def test_a_lost_state_is_rebuilt_from_the_segments(tmp_path: Path) -> None:
+    engine = open_log(tmp_path, segment_bytes=1)
+    for n in range(1, 6):
+        append(engine, n)
+    engine.commit([], {"d": 3})
+    engine.close()
+    (tmp_path / "state").unlink()
+    engine = open_log(tmp_path, segment_bytes=1)
+    assert offsets(engine) == [0, 1, 2, 3, 4]
+    assert engine.last_sequence(PRODUCER) == 5
+    assert engine.cursors() == {"d": 3}
+    engine.close()
+
+
+def test_a_start_reads_the_newest_segment_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = open_log(tmp_path, segment_bytes=1)
+    for n in range(1, 20):
+        append(engine, n)
+    engine.close()
+    read: list[str] = []
+    recover = SegmentEngine._recover_segment
+
+    def noted(self: SegmentEngine, segment: segment_files.Segment) -> None:
+        read.append(segment.path.name)
+        recover(self, segment)
+
+    monkeypatch.setattr(SegmentEngine, "_recover_segment", noted)
+    open_log(tmp_path, segment_bytes=1).close()
+    assert read == [newest(tmp_path).name]
