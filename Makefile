@@ -29,7 +29,7 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo
-	@$(BIN)/fieldline demo $(if $(DURATION),--duration $(DURATION)) $(if $(REPORT),--report $(REPORT))
+	@$(BIN)/fieldline demo $(if $(DURATION),--duration "$(DURATION)") $(if $(REPORT),--report "$(REPORT)")
 
 test: $(VENV)/.dev
 	@tools/test-parts.sh
@@ -44,7 +44,7 @@ lint: $(VENV)/.dev
 	@tools/check-protos.sh
 
 bench: $(VENV)/.dev
-	@$(BIN)/python -m benchmarks $(NAME) $(if $(QUICK),--quick) $(if $(REPORT),--report $(REPORT)) $(if $(DATA),--data $(DATA))
+	@$(BIN)/python -m benchmarks $(NAME) $(if $(QUICK),--quick) $(if $(REPORT),--report "$(REPORT)") $(if $(DATA),--data "$(DATA)")
 
 protos:
 	tools/protos.sh

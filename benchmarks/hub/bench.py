@@ -42,7 +42,7 @@ def _throughput(runs: int, scale: int) -> list[dict[str, Any]]:
 def _fan_out(runs: int, scale: int) -> list[dict[str, Any]]:
     rows = []
     for subscribers, messages in ((10, 50_000 * scale), (100, 5_000 * scale)):
-        figures = _measure(runs, {_OURS: lambda n=subscribers, m=messages: ours.fan_out(m, n)})  # type: ignore[misc]
+        figures = _measure(runs, {_OURS: lambda n=subscribers, m=messages: ours.fan_out(m, n)})  # type: ignore[misc]  # mypy cannot infer a lambda's defaults
         rows.append(
             at_least(f"fan-out 1 -> {subscribers}, durable", "deliveries/s", figures[_OURS]["deliveries"], 1_000_000)
         )

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import time
@@ -44,7 +45,11 @@ class Disk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._image = folder.with_suffix(".img")
-        self._unsynced = folder / "unsynced"
+        self._cuts = 0
+
+    @property
+    def _unsynced(self) -> Path:
+        return self.folder / f"unsynced-{self._cuts}"  # a new one each time: rewriting a file would sync it
 
     def __enter__(self) -> "Disk":
         if shutil.which("mkfs.ext4") is None:
@@ -59,14 +64,22 @@ class Disk:
     def __exit__(self, *_: object) -> None:
         self._unmount()
 
-    def cut(self) -> None:
-        """Lose all that is not synced; from now on the file system answers with errors."""
+    async def cut(self, pid: int) -> None:
+        """Lose all that is not synced; from now on the file system answers the process with errors.
+
+        The process stands still meanwhile. A real cut leaves nobody to hear of an fsync that was under way; here it
+        would be told that all is well by a kernel that has just thrown the journal away.
+        """
+        os.kill(pid, signal.SIGSTOP)
+        await until(lambda: _stands_still(pid), "every thread has stopped")
+        self._cuts += 1
         self._unsynced.write_bytes(b"x" * 10_000)
         handle = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.ioctl(handle, _SHUTDOWN, struct.pack("I", _WITHOUT_JOURNAL))
         finally:
             os.close(handle)
+            os.kill(pid, signal.SIGCONT)
 
     def restore(self) -> None:
         """Power is back: what the disk holds can be read again."""
@@ -80,6 +93,12 @@ class Disk:
 
     def _unmount(self) -> None:
         subprocess.run(["umount", str(self.folder)], check=True)
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether no thread of a stopped process is still inside the kernel."""
+    states = [stat.read_text().rpartition(")")[2].split()[0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return set(states) == {"T"}
 
 
 class Recorder:
@@ -122,7 +141,7 @@ async def test_what_the_hub_has_acknowledged_survives_power_cuts(tmp_path: Path)
                         await recorder.until_acknowledged(20)
                         await edge.until_delivering()
                         await asyncio.sleep(random.uniform(0, 0.5))
-                        disk.cut()
+                        await disk.cut(hub.pid)
                         await asyncio.sleep(0.2)  # a hub that acknowledges without a disk would do so now
                         await hub.kill()
                     disk.restore()
@@ -152,7 +171,7 @@ async def test_what_the_edge_calls_spooled_survives_power_cuts(tmp_path: Path) -
                     await asyncio.sleep(random.uniform(0.2, 0.7))
                     called_safe = await _called_safe(edge)
                     cut_s = time.monotonic()
-                    disk.cut()
+                    await disk.cut(edge.pid)
                     await asyncio.sleep(0.2)  # an edge that calls readings safe without a disk would do so now
                     called_safe = max(called_safe, await _called_safe(edge))
                     assert edge.is_running

@@ -22,7 +22,8 @@ _STOP_S = 15.0
 
 
 class HubProcess:
-    """A hub on a free port of this machine. Its log, its settings and what it says on stderr lie in `folder`.
+    """A hub on a free port of this machine. Its settings and what it says on stderr lie in `folder`, its
+    log in `data` below.
 
     `settings` are those of hub.yaml (needs `fieldline[cloud]`). The port is chosen at the first start and kept for
     those that follow, so clients find a restarted hub where it was.
@@ -40,6 +41,11 @@ class HubProcess:
 
     async def __aexit__(self, *_: object) -> None:
         await self.kill()
+
+    @property
+    def data(self) -> Path:
+        """Where its log lies."""
+        return self.folder / "data"
 
     @property
     def address(self) -> str:
@@ -63,7 +69,7 @@ class HubProcess:
         assert self._process is None, "the hub is running already"
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "hub.yaml"
-        own = {"kind": "hub", "listen": self.address, "data": str(self.folder)}
+        own = {"kind": "hub", "listen": self.address, "data": str(self.data)}
         config.write_text(json.dumps({**self._settings, **own}))  # JSON is YAML
         with (self.folder / "hub.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(

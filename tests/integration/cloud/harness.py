@@ -34,7 +34,7 @@ def address(hub: Hub) -> str:
 async def until(condition: Callable[[], object], *, timeout_s: float = DEADLINE_S) -> None:
     """Wait for something that tells nobody when it happens."""
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # that is what it is for
             await asyncio.sleep(0.005)
 
 

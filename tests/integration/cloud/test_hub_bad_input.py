@@ -51,7 +51,7 @@ async def others(hub: Hub) -> AsyncIterator[Callable[[], Awaitable[None]]]:
 
 def greeting(**fields: object) -> hub_pb2.PublishRequest:
     given = {"hello": hello(), "producer": "p", "epoch": 1, **fields}
-    return hub_pb2.PublishRequest(hello=hub_pb2.PublishHello(**given))  # type: ignore[arg-type]
+    return hub_pb2.PublishRequest(hello=hub_pb2.PublishHello(**given))  # type: ignore[arg-type]  # values of every kind, wrong ones too
 
 
 def frames(*given: hub_pb2.Frame) -> hub_pb2.PublishRequest:
@@ -60,7 +60,7 @@ def frames(*given: hub_pb2.Frame) -> hub_pb2.PublishRequest:
 
 def opening(*filters: str, **fields: object) -> hub_pb2.SubscribeRequest:
     return hub_pb2.SubscribeRequest(
-        open=hub_pb2.SubscribeOpen(**{"hello": hello(), "filters": filters, **fields})  # type: ignore[arg-type]
+        open=hub_pb2.SubscribeOpen(**{"hello": hello(), "filters": filters, **fields})  # type: ignore[arg-type]  # values of every kind, wrong ones too
     )
 
 

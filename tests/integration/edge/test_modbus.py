@@ -44,7 +44,7 @@ async def port() -> AsyncIterator[int]:
     await server.serve_forever(background=True)
     transport: Any = server.transport
     yield transport.sockets[0].getsockname()[1]
-    await server.shutdown()  # type: ignore[no-untyped-call]
+    await server.shutdown()  # type: ignore[no-untyped-call]  # pymodbus leaves it unannotated
 
 
 TAGS: list[dict[str, Any]] = [

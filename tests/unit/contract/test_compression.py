@@ -1,5 +1,6 @@
 """zstd with bounds: what is given back was meant, and nothing hostile costs memory."""
 
+import contextlib
 import tracemalloc
 
 import pytest
@@ -21,10 +22,8 @@ def test_what_goes_in_comes_out(data: bytes, level: int) -> None:
 
 @given(st.binary(max_size=300))
 def test_any_bytes_give_content_or_a_decode_error(data: bytes) -> None:
-    try:
+    with contextlib.suppress(DecodeError):
         decompress(data, size_max=1000)
-    except DecodeError:
-        pass
 
 
 @given(st.binary(min_size=1, max_size=200), st.data())
@@ -34,10 +33,8 @@ def test_a_damaged_frame_gives_content_of_the_declared_size_or_a_decode_error(
     damaged = bytearray(compress(plain))
     position = data.draw(st.integers(0, len(damaged) - 1))
     damaged[position] ^= 1 << data.draw(st.integers(0, 7))
-    try:
+    with contextlib.suppress(DecodeError):
         assert len(decompress(bytes(damaged), size_max=1000)) <= 1000
-    except DecodeError:
-        pass
 
 
 @given(st.binary(min_size=1, max_size=200), st.data())
@@ -98,7 +95,7 @@ def test_anything_behind_the_frame_is_refused(extra: bytes) -> None:
 
 def test_a_dictionary_is_refused() -> None:
     samples = [b"device %d temperature %d" % (n, n * 7) for n in range(2000)]
-    dictionary = zstandard.train_dictionary(1024, samples)
+    dictionary = zstandard.train_dictionary(1024, list(samples))
     data = zstandard.ZstdCompressor(dict_data=dictionary).compress(samples[0])
     with pytest.raises(DecodeError, match="dictionary"):
         decompress(data, size_max=1000)

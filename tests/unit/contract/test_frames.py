@@ -1,5 +1,6 @@
 """Frames: what is built is read back, every limit holds, and damage is a DecodeError and nothing else."""
 
+import contextlib
 import zlib
 from typing import Any
 
@@ -120,10 +121,8 @@ def test_any_bytes_are_a_frame_or_a_decode_error(data: bytes) -> None:
 def test_a_sound_envelope_around_any_body_opens_or_is_a_decode_error(body: bytes, encoding: int) -> None:
     sound = frame(body=body, encoding=encoding)
     check_frame(sound)
-    try:
+    with contextlib.suppress(DecodeError):
         open_messages(sound)
-    except DecodeError:
-        pass
 
 
 @pytest.mark.parametrize(

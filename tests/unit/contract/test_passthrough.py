@@ -18,7 +18,7 @@ LENGTH_DELIMITED = {FieldDescriptor.TYPE_MESSAGE, FieldDescriptor.TYPE_BYTES, Fi
 @pytest.mark.parametrize(("raw", "real"), PAIRS, ids=lambda one: one.DESCRIPTOR.name)
 def test_every_field_has_the_same_number_name_and_wire_type(raw: type, real: type) -> None:
     def shape(message: type) -> dict[int, tuple[str, object, bool]]:
-        fields = message.DESCRIPTOR.fields  # type: ignore[attr-defined]
+        fields = message.DESCRIPTOR.fields  # type: ignore[attr-defined]  # the stubs leave it out
         return {
             one.number: (one.name, "bytes" if one.type in LENGTH_DELIMITED else one.type, one.is_repeated)
             for one in fields

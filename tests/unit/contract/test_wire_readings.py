@@ -229,7 +229,7 @@ def test_a_good_reading_without_a_value_is_refused() -> None:
 
 @pytest.mark.parametrize(("code", "family"), [(63, Quality.GOOD), (127, Quality.UNCERTAIN), (255, Quality.BAD)])
 def test_an_unknown_quality_code_is_read_as_its_family(code: int, family: Quality) -> None:
-    sent = [Reading("a", NOON_NS, 1.5, code), Reading("a", NOON_NS, 2.5)]  # type: ignore[arg-type]
+    sent = [Reading("a", NOON_NS, 1.5, code), Reading("a", NOON_NS, 2.5)]  # type: ignore[arg-type]  # a code this version does not name
     assert [reading.quality for reading in decode_readings(encode_readings(sent))] == [family, Quality.GOOD]
 
 
@@ -246,7 +246,7 @@ def test_a_moment_beyond_64_bits_is_refused_with_its_tag() -> None:
 
 def test_a_value_of_another_type_is_refused_with_its_tag() -> None:
     with pytest.raises(TypeError, match="tag 'a' is a bytes"):
-        encode_readings([Reading("a", NOON_NS, b"x")])  # type: ignore[arg-type]
+        encode_readings([Reading("a", NOON_NS, b"x")])  # type: ignore[arg-type]  # what callers without a type checker do
 
 
 def test_a_long_string_is_refused_and_the_longest_allowed_is_not() -> None:

@@ -141,7 +141,7 @@ def invalid_vectors() -> list[dict[str, Any]]:
         columns = Columns()
         columns.CopyFrom(raw)
         for name, value in changes.items():
-            columns.ClearField(name)  # type: ignore[arg-type]
+            columns.ClearField(name)  # type: ignore[arg-type]  # the stub wants literal names
             columns.MergeFrom(Columns(**{name: value}))
         payload = columns.SerializeToString()
         fields = {"version": 1, "codec": 0, "raw_size": len(payload), "crc32": zlib.crc32(payload), "payload": payload}

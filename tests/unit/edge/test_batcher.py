@@ -13,7 +13,7 @@ def readings(count: int, *, first: int = 0) -> list[Reading]:
 
 def batcher(**changed: float) -> Batcher:
     settings = {"linger_s": 1.0, "readings_max": 10, "bytes_max": 1000, "waiting_readings_max": 50, **changed}
-    return Batcher(**settings)  # type: ignore[arg-type]
+    return Batcher(**settings)  # type: ignore[arg-type]  # each setting holds its own type
 
 
 def all_due(subject: Batcher, now_s: float) -> list[Batch]:

@@ -144,7 +144,7 @@ class PublishStream:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            if self._acked > self._ack_sent:
+            while self._acked > self._ack_sent:  # more may be settled while this is written
                 self._ack_sent = self._acked
                 ack = hub_pb2.PublishResponse(ack=hub_pb2.PublishAck(sequence=self._ack_sent))
                 await self._context.write(ack.SerializeToString())

@@ -54,7 +54,7 @@ class HubServer:
     async def start(self, address: str) -> int:
         """Listen; returns the port. Raises OSError if the address cannot be bound."""
         self._server.add_generic_rpc_handlers((self._handlers(),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call,unused-ignore]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call,unused-ignore]  # newer stubs type it
         services = (_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, self._server)
         try:

@@ -1,6 +1,7 @@
 """The Subscribe stream: open, then deliveries out, acks and word of what was taken in."""
 
 import contextlib
+from functools import lru_cache
 from typing import Any
 
 import grpc.aio
@@ -19,6 +20,7 @@ from fieldline_cloud.hub.rpc.publish import check_hello, limits_message
 __all__ = ["SubscribeStream"]
 
 _RESPONSE_BYTES = 512 << 10
+_SHARED_RESPONSES = 16
 # The hub remembers the size of every frame in a window, so a window has a bound.
 _WINDOW_FRAMES_MAX = 1 << 16
 
@@ -137,11 +139,20 @@ def _start(start: hub_pb2.Start) -> int | None:
     return 0 if kind == "earliest" else None
 
 
+@lru_cache(maxsize=_SHARED_RESPONSES)
+def _alone(record: Record) -> bytes:
+    """The response with this one record: made once, and sent to every subscriber that takes it alone."""
+    raw = passthrough_pb2.RawDeliveries(deliveries=[record.delivery])
+    return passthrough_pb2.RawSubscribeResponse(deliveries=raw).SerializeToString()
+
+
 def _response(records: list[Record], outlet: Outlet) -> bytes:
+    gaps = [outlet.take_gap(record.offset) for record in records] if outlet.lossy else []
+    if len(records) == 1 and not any(gaps):
+        return _alone(records[0])
     deliveries = [record.delivery for record in records]
-    if outlet.lossy:
-        for index, record in enumerate(records):
-            if missed := outlet.take_gap(record.offset):  # fields of a Protobuf message may follow each other in pieces
-                deliveries[index] += passthrough_pb2.RawDelivery(missed_frames=missed).SerializeToString()
+    for index, missed in enumerate(gaps):
+        if missed:  # fields of a Protobuf message may follow each other in pieces
+            deliveries[index] += passthrough_pb2.RawDelivery(missed_frames=missed).SerializeToString()
     raw = passthrough_pb2.RawDeliveries(deliveries=deliveries)
     return passthrough_pb2.RawSubscribeResponse(deliveries=raw).SerializeToString()

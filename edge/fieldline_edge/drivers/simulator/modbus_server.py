@@ -93,7 +93,7 @@ class ModbusListener:
     ) -> None:
         """Close the listener and its connections."""
         if self._server is not None:
-            await self._server.shutdown()  # type: ignore[no-untyped-call]
+            await self._server.shutdown()  # type: ignore[no-untyped-call]  # pymodbus leaves it unannotated
             self._server = None
             await asyncio.sleep(0)  # closed connections end in the next turn of the loop: let it come
 
@@ -118,5 +118,5 @@ def _check_free(host: str, port: int) -> None:
 
 def _port(server: ModbusTcpServer) -> int:
     # The transport of a listening server is an asyncio.Server, which pymodbus types as a plain transport.
-    sockets = cast(list[socket.socket], server.transport.sockets)  # type: ignore[attr-defined]
+    sockets = cast(list[socket.socket], server.transport.sockets)  # type: ignore[attr-defined]  # asyncio's server has them, pymodbus's type does not say so
     return int(sockets[0].getsockname()[1])

@@ -1,4 +1,4 @@
-"""What one subscriber is sent: nothing twice, nothing out of order, nothing lost unless it is lossy, and then counted."""
+"""What one subscriber is sent: nothing twice, nothing out of order, nothing lost or, if it is lossy, counted."""
 
 from typing import Any
 

@@ -35,7 +35,7 @@ def vibration(*, on_delay_s: float = 0, off_delay_s: float = 0) -> RangeWatch:
 
 def rate(per_s: float = 5.0, window_s: float = 3.0, direction: str = "either", on_delay_s: float = 0) -> RateWatch:
     return RateWatch(
-        Rate(per_s, int(window_s * S), direction, 0.5, int(on_delay_s * S), 0, Severity.WARNING, "leak", "bar")  # type: ignore[arg-type]
+        Rate(per_s, int(window_s * S), direction, 0.5, int(on_delay_s * S), 0, Severity.WARNING, "leak", "bar")  # type: ignore[arg-type]  # the direction is one of three words
     )
 
 

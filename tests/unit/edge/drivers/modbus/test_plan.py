@@ -63,7 +63,7 @@ def test_neighbouring_requests_could_not_have_been_one(found: list[Span], most: 
 @given(spans(), st.randoms())
 def test_the_order_of_the_tags_does_not_matter(found: list[Span], random: object) -> None:
     shuffled = list(found)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis hands in a Random
     shape = [(b.kind, b.address, b.count) for b in plan(found, registers_max=125, gap_max=2)]
     assert [(b.kind, b.address, b.count) for b in plan(shuffled, registers_max=125, gap_max=2)] == shape
 

@@ -1,0 +1,153 @@
+"""Rooms that decide do no I/O, wait for nothing and ask no clock: their tests hand in bytes and times."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.tidy.tree import PACKAGES, ROOT, python_files, text_of
+
+PURE = [
+    "protos/fieldline/addresses.py",
+    "protos/fieldline/errors.py",
+    "protos/fieldline/limits.py",
+    "protos/fieldline/model.py",
+    "protos/fieldline/topics.py",
+    "protos/fieldline/_config_problems.py",
+    "protos/fieldline/cli/text.py",
+    "protos/fieldline/client/acks.py",
+    "protos/fieldline/client/backoff.py",
+    "protos/fieldline/client/message.py",
+    "protos/fieldline/client/outbox.py",
+    "protos/fieldline/wire/*.py",
+    "edge/fieldline_edge/batcher.py",
+    "edge/fieldline_edge/framing.py",
+    "edge/fieldline_edge/settings.py",
+    "edge/fieldline_edge/drivers/backoff.py",
+    "edge/fieldline_edge/drivers/scaling.py",
+    "edge/fieldline_edge/drivers/settings.py",
+    "edge/fieldline_edge/drivers/modbus/health.py",
+    "edge/fieldline_edge/drivers/modbus/plan.py",
+    "edge/fieldline_edge/drivers/modbus/registers.py",
+    "edge/fieldline_edge/drivers/modbus/schedule.py",
+    "edge/fieldline_edge/drivers/modbus/settings.py",
+    "edge/fieldline_edge/drivers/mqtt/extract.py",
+    "edge/fieldline_edge/drivers/mqtt/settings.py",
+    "edge/fieldline_edge/drivers/simulator/faults.py",
+    "edge/fieldline_edge/drivers/simulator/machines.py",
+    "edge/fieldline_edge/drivers/simulator/plant.py",
+    "edge/fieldline_edge/drivers/simulator/registers.py",
+    "edge/fieldline_edge/drivers/simulator/settings.py",
+    "edge/fieldline_edge/drivers/simulator/signals.py",
+    "edge/fieldline_edge/spool/policy.py",
+    "cloud/fieldline_cloud/hub/core/*.py",
+    "cloud/fieldline_cloud/hub/engines/base.py",
+    "cloud/fieldline_cloud/hub/settings.py",
+    "cloud/fieldline_cloud/agents/anomaly/matching.py",
+    "cloud/fieldline_cloud/agents/anomaly/monitor.py",
+    "cloud/fieldline_cloud/agents/anomaly/rules.py",
+    "cloud/fieldline_cloud/agents/anomaly/settings.py",
+    "cloud/fieldline_cloud/agents/anomaly/state.py",
+    "cloud/fieldline_cloud/agents/maintenance/assign.py",
+    "cloud/fieldline_cloud/agents/maintenance/book.py",
+    "cloud/fieldline_cloud/agents/maintenance/settings.py",
+    "cloud/fieldline_cloud/agents/maintenance/shifts.py",
+    "cloud/fieldline_cloud/agents/maintenance/stages.py",
+    "cloud/fieldline_cloud/agents/maintenance/templates.py",
+    "cloud/fieldline_cloud/demo/ledger.py",
+    "cloud/fieldline_cloud/demo/report.py",
+    "cloud/fieldline_cloud/demo/view.py",
+]
+
+OUTSIDE = {
+    "asyncio",
+    "concurrent",
+    "grpc",
+    "http",
+    "multiprocessing",
+    "nats",
+    "paho",
+    "pymodbus",
+    "select",
+    "selectors",
+    "signal",
+    "socket",
+    "sqlite3",
+    "ssl",
+    "subprocess",
+    "threading",
+    "time",
+    "urllib",
+}
+ALLOWED = {
+    # zstd's contexts are costly to make and not for two threads at once, so each thread keeps its own.
+    ("protos/fieldline/wire/compression.py", "threading"),
+}
+_SHARED = r"random\.(?!Random)\w+"
+CLOCKS = {"now", "utcnow", "today"}
+
+
+def rooms() -> list[Path]:
+    return sorted({path.relative_to(ROOT) for pattern in PURE for path in ROOT.glob(pattern)})
+
+
+def imported(tree: ast.AST) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("pattern", PURE)
+def test_every_room_on_the_list_is_there(pattern: str) -> None:
+    assert list(ROOT.glob(pattern))
+
+
+@pytest.mark.parametrize("room", rooms(), ids=str)
+def test_a_pure_room_waits_for_nothing_and_touches_nothing_outside(room: Path) -> None:
+    tree = ast.parse(text_of(room))
+    shared_random = "random" in {
+        alias.name for each in ast.walk(tree) if isinstance(each, ast.Import) for alias in each.names
+    }
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith):
+            found.append(f"line {node.lineno}: async")
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("open", "print", "input")
+        ):
+            found.append(f"line {node.lineno}: {node.func.id}()")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CLOCKS:
+            found.append(f"line {node.lineno}: asks the clock")
+        elif shared_random and isinstance(node, ast.Attribute) and re.fullmatch(_SHARED, ast.unparse(node)):
+            found.append(f"line {node.lineno}: {ast.unparse(node)} is shared state; hand in a random.Random")
+    found += [
+        f"imports {name}"
+        for name in imported(tree)
+        if name.split(".")[0] in OUTSIDE and (str(room), name) not in ALLOWED
+    ]
+
+    assert found == []
+
+
+def test_pure_rooms_build_on_pure_rooms_alone() -> None:
+    homes = {
+        path: ".".join(path.with_suffix("").parts[1:]).removesuffix(".__init__") for path in python_files(*PACKAGES)
+    }
+    pure = {homes[room] for room in rooms()} | {"fieldline", "fieldline.config", "fieldline.v1"}
+    packages = {name for path, name in homes.items() if path.name == "__init__.py"}
+
+    found = [
+        f"{room} imports {name}"
+        for room in rooms()
+        for name in sorted(imported(ast.parse(text_of(room))))
+        if name in homes.values() and name not in pure | packages
+    ]
+
+    assert found == []

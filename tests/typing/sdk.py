@@ -1,0 +1,82 @@
+"""How an agent's author uses the SDK, for the type checker: it must accept all of this, and refuse what is marked.
+
+A marked line that is accepted is an error too (unused ignore), so both halves are held.
+"""
+
+from typing import assert_type
+
+import fieldline
+from fieldline import (
+    Alert,
+    Coalescing,
+    ConfigError,
+    Delivery,
+    DeviceId,
+    FieldlineError,
+    HubUnavailable,
+    Message,
+    Quality,
+    Reading,
+    Refused,
+    Runtime,
+    Severity,
+    Start,
+)
+
+
+async def publishes() -> None:
+    async with Runtime("127.0.0.1:50051", name="agent", coalescing=Coalescing(), connect_timeout_s=5.0) as runtime:
+        assert_type(runtime, Runtime)
+        await runtime.publish("a/b", "text", key="k", headers={"h": "v"}, stored=True)
+        await runtime.publish("a/b", b"bytes", wait=False)
+        await runtime.publish_batch("a/b", [b"one", "two"])
+        await runtime.flush()
+        await runtime.publish("a/b", 5)  # type: ignore[arg-type]  # content is text or bytes
+        await runtime.publish("a/b", "x", headers={"h": 5})  # type: ignore[dict-item]  # headers are text
+
+
+async def subscribes(runtime: Runtime) -> None:
+    async with runtime.subscribe("readings/#", durable="d", start=Start.EARLIEST) as messages:
+        async for message in messages:
+            assert_type(message, Message)
+            assert_type(message.content, bytes)
+            assert_type(message.text, str)
+    async with runtime.subscribe(["a/#", "b/#"], start=Start.at(7), ack="manual") as subscription:
+        async for delivery in subscription.deliveries():
+            assert_type(delivery, Delivery)
+            assert_type(delivery.readings(), list[Reading])
+            delivery.ack()
+    runtime.subscribe("a", ack="never")  # type: ignore[arg-type]  # auto or manual
+    runtime.subscribe("a", start="start")  # type: ignore[arg-type]  # a Start
+
+
+async def handles(runtime: Runtime) -> None:
+    async def later(message: Message) -> None:
+        print(message.topic)
+
+    def at_once(message: Message) -> None:
+        print(message.topic)
+
+    await runtime.subscribe("a/#", later)
+    await runtime.subscribe("a/#", at_once)
+
+
+def reads(reading: Reading, alert: Alert) -> str:
+    assert_type(reading.value, float | int | bool | str | None)
+    assert_type(reading.quality, Quality)
+    assert_type(alert.severity, Severity)
+    assert_type(alert.device, DeviceId)
+    reading.value = 5  # type: ignore[misc]  # frozen
+    return alert.id
+
+
+def fails(error: FieldlineError) -> str:
+    if isinstance(error, ConfigError):
+        return error.problems[0]
+    if isinstance(error, Refused):
+        return error.code
+    return "try again" if isinstance(error, HubUnavailable) else str(error)
+
+
+assert_type(fieldline.__version__, str)
+fieldline.Nonsense  # type: ignore[attr-defined]  # noqa: B018  # names that are not there are errors, not Any
