@@ -10,7 +10,7 @@ from fieldline.errors import ConfigError
 from fieldline.observe import MetricsServer, is_loopback, split_address
 from fieldline_cloud.hub.broker import Broker
 from fieldline_cloud.hub.engines.base import StorageError
-from fieldline_cloud.hub.engines.sqlite import SqliteEngine
+from fieldline_cloud.hub.engines.segments import SEGMENT_BYTES, SegmentEngine
 from fieldline_cloud.hub.metrics import HubCollector
 from fieldline_cloud.hub.rpc.server import HubServer
 from fieldline_cloud.hub.settings import HubSettings
@@ -20,7 +20,7 @@ __all__ = ["Hub"]
 log = logging.getLogger(__name__)
 
 # The writer thread and the event loop share one interpreter lock. With the default of 5 ms a commit that is done waits
-# up to 5 ms for a busy loop to let go; measured in docs/decisions/0003-log-chunks.md.
+# up to 5 ms for a busy loop to let go; see docs/decisions/0003-segment-log.md.
 _SWITCH_INTERVAL_S = 0.0005
 
 
@@ -61,7 +61,9 @@ class Hub:
                 "listen on 127.0.0.1 and put a TLS proxy or an SSH tunnel in front"
             )
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        engine = await asyncio.to_thread(SqliteEngine, self.settings.data / "log.db")
+        # At most an eighth of what is kept lies in one segment, so that retention takes small steps.
+        segment_bytes = min(SEGMENT_BYTES, max(1 << 18, self.settings.retention.bytes_max // 8))
+        engine = await asyncio.to_thread(SegmentEngine, self.settings.data / "log", segment_bytes=segment_bytes)
         self.broker = Broker(engine, self.settings)
         self._server = HubServer(self.broker)
         try:

@@ -173,7 +173,7 @@ async def test_metrics_count_what_happened(tmp_path: Path) -> None:
         found = await scrape(hub)
         assert {name: found[f"fieldline_hub_{name}"] for name in EXPECTED} == EXPECTED
         assert found["fieldline_hub_commit_seconds_count"] >= 3
-        assert found["fieldline_hub_log_file_bytes"] > found["fieldline_hub_log_bytes"] > 0
+        assert found["fieldline_hub_log_file_bytes"] >= found["fieldline_hub_log_bytes"] > 0
 
         def healthz() -> dict[str, object]:
             with urlopen(f"http://127.0.0.1:{hub.metrics_port}/healthz", timeout=5) as answer:
@@ -293,7 +293,7 @@ async def test_retention_takes_what_is_too_much(tmp_path: Path) -> None:
             await publisher.publish(frame(n, body=bytes(100_000)))
         await publisher.acked(40)
         await until(lambda: hub.broker.engine.statistics().frames_bytes <= 1 << 20)
-        assert hub.broker.statistics.frames_trimmed >= 29
+        await until(lambda: hub.broker.statistics.frames_trimmed >= 29)
 
         late = client.subscriber()
         await late.open("#", start=hub_pb2.Start(earliest=True))

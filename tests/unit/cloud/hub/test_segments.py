@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fieldline.errors import ConfigError
 from fieldline.v1 import hub_pb2
 from fieldline_cloud.hub.engines.base import Append, Appended, IncomingFrame, ProducerKey, StorageError
 from fieldline_cloud.hub.engines.segments import SegmentEngine
@@ -163,7 +164,7 @@ def test_short_writes_are_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_second_hub_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     engine = open_log(tmp_path)
-    with pytest.raises(StorageError, match="in use by another hub"):
+    with pytest.raises(ConfigError, match="another hub uses"):
         open_log(tmp_path)
     engine.close()
     open_log(tmp_path).close()

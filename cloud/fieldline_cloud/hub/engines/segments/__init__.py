@@ -1,5 +1,5 @@
 """The embedded log: CRC-checked segment files, one chunk and one fdatasync for each group commit."""
 
-from fieldline_cloud.hub.engines.segments.engine import SegmentEngine
+from fieldline_cloud.hub.engines.segments.engine import SEGMENT_BYTES, SegmentEngine
 
-__all__ = ["SegmentEngine"]
+__all__ = ["SEGMENT_BYTES", "SegmentEngine"]

@@ -62,9 +62,8 @@ class SegmentEngine:
         self._broken = ""
         self._damage: set[tuple[int, int]] = set()  # (segment's first offset, position) of what was reported
         self.damaged_bytes = 0
+        self._lock = files.lock_folder(folder)
         with _translated(folder, "opened"):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = files.lock_folder(folder)
             try:
                 self._recover()
             except BaseException:
@@ -286,9 +285,11 @@ class SegmentEngine:
         return LogStatistics(segments[0].first_offset, self._marks.next_offset, self._frames_bytes, file_bytes)
 
     def close(self) -> None:
-        """Close the files."""
-        os.close(self._fd)
-        os.close(self._lock)
+        """Close the files; a second time does nothing."""
+        if self._lock >= 0:
+            os.close(self._fd)
+            os.close(self._lock)
+            self._lock = -1
 
 
 class _Scan:
@@ -317,7 +318,7 @@ class _Scan:
         if any(self._wants(number) for number in set(topics)):
             offset = header.first_offset
             for number, delivery in zip(topics, body(), strict=True):
-                if offset >= self.position and self._verdicts[number]:
+                if offset >= self.position and self._wants(number):
                     self.records.append(Record(offset, self._names[number], delivery))
                     self._found_bytes_left -= len(delivery)
                 offset += 1

@@ -13,9 +13,8 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError as ProtobufDecodeError
 
-from fieldline.errors import DecodeError
+from fieldline.errors import ConfigError, DecodeError
 from fieldline.v1 import log_pb2
-from fieldline_cloud.hub.engines.base import StorageError
 from fieldline_cloud.hub.engines.segments.chunk import HEADER_BYTES, MAGIC, ChunkHeader, parse_header, verify
 
 __all__ = ["ChunkReader", "Segment", "list_segments", "load_state", "lock_folder", "save_state", "sync_folder"]
@@ -154,10 +153,14 @@ def sync_folder(folder: Path) -> None:
 
 
 def lock_folder(folder: Path) -> int:
-    """Hold the folder until the descriptor is closed. Raises StorageError if another process has it."""
-    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    """Make the folder, and hold it until the descriptor is closed. Raises ConfigError if that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ConfigError(f"data: {folder} cannot be used: {error.strerror}; choose another folder") from error
     with contextlib.suppress(BlockingIOError):
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return fd
     os.close(fd)
-    raise StorageError(f"log {folder} is in use by another hub; stop that one, or give this one another data folder")
+    raise ConfigError(f"data: another hub uses {folder}; stop it, or choose another folder")
