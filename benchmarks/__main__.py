@@ -1,8 +1,8 @@
 """Runs benches and prints their rows as a table: python -m benchmarks [NAME] [--quick] [--report FILE] [--data DIR].
 
 A bench is a package here with a module `bench` that has `run(*, quick, data) -> list of rows`. A row is
-{measure, unit, ours, peers: {name: value}, goal, met}: goal is text ("<= 2", ">= 100000") or a number, met is null where
-there is no goal.
+{measure, unit, ours, peers: {name: value}, goal, met}: goal is text ("<= 2", ">= 100000") or a number, met is null
+where there is no goal.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Worker processes that talk JSON lines, and rows with their goals.
 
-A worker is `python -m MODULE ROLE ARGUMENTS`; what it prints, one JSON object a line, is heard here, and what is said is
-a line on its standard input. When the bench goes away the worker sees the end of its input and ends.
+A worker is `python -m MODULE ROLE ARGUMENTS`; what it prints, one JSON object a line, is heard here, and what is said
+is a line on its standard input. When the bench goes away the worker sees the end of its input and ends.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Rows of the edge bench: a real gateway process polls real Modbus TCP servers and streams to a real hub.
 
-The devices are the simulator's `registers50`, each on a port of its own, as devices with addresses of their own are. CPU
-and memory are the gateway's alone, read from /proc after a warm-up; readings are counted at the hub.
+The devices are the simulator's `registers50`, each on a port of its own, as devices with addresses of their own are.
+CPU and memory are the gateway's alone, read from /proc after a warm-up; readings are counted at the hub.
 """
 
 import json
@@ -29,7 +29,7 @@ def run(*, quick: bool, data: Path | None) -> list[dict[str, Any]]:
     seconds = 10.0 if quick else 30.0
     one = _measure(1, seconds)
     hundred = _measure(100, seconds)
-    rows = [
+    return [
         at_most("1 device x 50 registers at 1 Hz: RSS", "MiB", one["rss_mib"], 55),
         at_most("100 devices x 50 registers at 1 Hz: CPU", "% of a core", hundred["cpu_percent"], 10.5),
         at_most("100 devices x 50 registers at 1 Hz: RSS", "MiB", hundred["rss_mib"], 61),
@@ -38,7 +38,6 @@ def run(*, quick: bool, data: Path | None) -> list[dict[str, Any]]:
         at_most("100 devices x 50 registers at 1 Hz: frames on the wire", "B/reading", hundred["wire_bytes"], None),
         at_most("100 devices x 50 registers at 1 Hz: written to flash", "B/reading", hundred["disk_bytes"], None),
     ]
-    return rows
 
 
 def _measure(devices: int, seconds: float) -> dict[str, float]:
@@ -79,9 +78,7 @@ def _plant(home: Path, devices: int) -> Iterator[list[int]]:
         "kind": "plant",
         "step_ms": 500,
         "modbus": {"listen": "127.0.0.1:0", "units_per_listener": 1},
-        "machines": [
-            {"name": "device", "area": "hall", "model": "registers50", "serve": "modbus", "count": devices}
-        ],
+        "machines": [{"name": "device", "area": "hall", "model": "registers50", "serve": "modbus", "count": devices}],
     }
     path = home / "plant.yaml"
     path.write_text(yaml.safe_dump(plant, sort_keys=False))
@@ -117,7 +114,7 @@ def _gateway(home: Path, ports: list[int], hub_port: int) -> Iterator[tuple[int,
     }
     path = home / "gateway.yaml"
     dumper = yaml.SafeDumper
-    dumper.ignore_aliases = lambda *_: True  # type: ignore[assignment,method-assign]  # the tags are written out
+    dumper.ignore_aliases = lambda *_: True  # type: ignore[method-assign]  # the tags are written out
     path.write_text(yaml.dump(gateway, Dumper=dumper, sort_keys=False))
     with _process("fieldline_edge.cli", "run", path) as process:
         yield process.pid, _metrics_page(process)

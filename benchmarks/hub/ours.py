@@ -21,17 +21,17 @@ def _hub() -> Iterator[tuple[str, int]]:
 
 def path(messages: int) -> dict[str, float]:
     """One publisher, one durable subscriber: messages stored and delivered per second, hub CPU per message."""
-    with _hub() as (address, pid):
-        with (
-            Worker(_MODULE, "publish", address, "bench/path", messages, _SIZE) as publisher,
-            Worker(_MODULE, "subscribe", address, "bench/path", messages, 1, "path") as subscriber,
-        ):
-            publisher.hear()
-            subscriber.hear()
-            used = cpu_seconds(pid)
-            publisher.say(go=True)
-            times, ended = publisher.hear(), subscriber.hear()["ended"]
-            used = cpu_seconds(pid) - used
+    with (
+        _hub() as (address, pid),
+        Worker(_MODULE, "publish", address, "bench/path", messages, _SIZE) as publisher,
+        Worker(_MODULE, "subscribe", address, "bench/path", messages, 1, "path") as subscriber,
+    ):
+        publisher.hear()
+        subscriber.hear()
+        used = cpu_seconds(pid)
+        publisher.say(go=True)
+        times, ended = publisher.hear(), subscriber.hear()["ended"]
+        used = cpu_seconds(pid) - used
     return {
         "stored": messages / (times["stored"] - times["began"]),
         "delivered": messages / (ended - times["began"]),
@@ -41,15 +41,15 @@ def path(messages: int) -> dict[str, float]:
 
 def fan_out(messages: int, subscribers: int) -> dict[str, float]:
     """One publisher, many subscribers in one process: deliveries per second in all."""
-    with _hub() as (address, _):
-        with (
-            Worker(_MODULE, "publish", address, "bench/fan", messages, _SIZE) as publisher,
-            Worker(_MODULE, "subscribe", address, "bench/fan", messages, subscribers, "fan") as subscriber,
-        ):
-            publisher.hear()
-            subscriber.hear()
-            publisher.say(go=True)
-            began, ended = publisher.hear()["began"], subscriber.hear()["ended"]
+    with (
+        _hub() as (address, _),
+        Worker(_MODULE, "publish", address, "bench/fan", messages, _SIZE) as publisher,
+        Worker(_MODULE, "subscribe", address, "bench/fan", messages, subscribers, "fan") as subscriber,
+    ):
+        publisher.hear()
+        subscriber.hear()
+        publisher.say(go=True)
+        began, ended = publisher.hear()["began"], subscriber.hear()["ended"]
     return {"deliveries": messages * subscribers / (ended - began)}
 
 
