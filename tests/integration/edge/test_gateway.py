@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -77,7 +77,7 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             await task
 
 
-async def until(condition, *, deadline_s: float = 15.0) -> None:
+async def until(condition: Callable[..., object], *, deadline_s: float = 15.0) -> None:
     async with asyncio.timeout(deadline_s):
         while not condition():  # noqa: ASYNC110  # any condition, so there is no event
             await asyncio.sleep(0.01)
@@ -118,7 +118,7 @@ def assert_once_each(found: Iterable[Delivery], state: State) -> None:
         assert times == sorted(set(times))
 
 
-async def test_every_reading_arrives_once_and_the_spool_is_empty_after(tmp_path):
+async def test_every_reading_arrives_once_and_the_spool_is_empty_after(tmp_path: Path) -> None:
     async with hub(tmp_path) as server, plant() as plant_port:
         text = gateway_text(tmp_path, hub_port=server.port, plant_port=plant_port)
         async with running(loads(text, GatewaySettings, name="g.yaml")) as gateway:
@@ -131,7 +131,7 @@ async def test_every_reading_arrives_once_and_the_spool_is_empty_after(tmp_path)
         assert_once_each(await everything_at(server.port, state.next_sequence - 1), state)
 
 
-async def test_a_hub_that_goes_and_comes_back_misses_nothing_and_gets_nothing_twice(tmp_path):
+async def test_a_hub_that_goes_and_comes_back_misses_nothing_and_gets_nothing_twice(tmp_path: Path) -> None:
     port = free_port()
     async with plant() as plant_port:
         text = gateway_text(tmp_path, hub_port=port, plant_port=plant_port)
@@ -180,7 +180,9 @@ async def events(process: asyncio.subprocess.Process, *wanted: str) -> list[dict
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_the_process_serves_metrics_and_ends_cleanly_without_a_hub(tmp_path, number):
+async def test_the_process_serves_metrics_and_ends_cleanly_without_a_hub(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     more = "metrics: {listen: '127.0.0.1:0'}\n"
     async with plant() as plant_port:
         text = gateway_text(tmp_path, hub_port=free_port(), plant_port=plant_port, more=more)
@@ -206,7 +208,7 @@ async def test_the_process_serves_metrics_and_ends_cleanly_without_a_hub(tmp_pat
     assert state.frames == state.next_sequence - 1
 
 
-async def test_a_killed_process_goes_on_where_it_was(tmp_path):
+async def test_a_killed_process_goes_on_where_it_was(tmp_path: Path) -> None:
     async with hub(tmp_path) as server, plant() as plant_port:
         text = gateway_text(tmp_path, hub_port=server.port, plant_port=plant_port)
         spooled = 0

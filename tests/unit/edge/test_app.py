@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -17,7 +18,7 @@ from fieldline_edge.spool import Spool, read_state
 PUMP = DeviceId("demo", "hall", "pump")
 
 
-def gateway(tmp_path) -> Gateway:
+def gateway(tmp_path: Path) -> Gateway:
     text = (
         f"kind: gateway\nname: gw\nsite: demo\nhub: 127.0.0.1:9\nspool: {{path: {tmp_path / 'spool.db'}}}\n"
         "batch: {linger_ms: 60000}\ndevices:\n  - {driver: modbus, name: pump, area: hall, host: 127.0.0.1, "
@@ -46,7 +47,7 @@ class Scripted:
             self._gateway.intake.put(PUMP, [Reading("t", 99, 1.0)])  # what was in flight
 
 
-async def run_until(subject: Gateway, condition) -> None:
+async def run_until(subject: Gateway, condition: Callable[[], object]) -> None:
     task = asyncio.create_task(subject.run())
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110  # any condition, so there is no event
@@ -55,7 +56,7 @@ async def run_until(subject: Gateway, condition) -> None:
         await task
 
 
-async def test_what_a_driver_hands_over_while_stopping_is_spooled(tmp_path):
+async def test_what_a_driver_hands_over_while_stopping_is_spooled(tmp_path: Path) -> None:
     subject = gateway(tmp_path)
     driver = Scripted(subject)
     subject.drivers = [driver]
@@ -66,7 +67,9 @@ async def test_what_a_driver_hands_over_while_stopping_is_spooled(tmp_path):
     assert (state.readings_spooled, state.readings_polled) == (2, 2)
 
 
-async def test_a_driver_that_fails_is_started_again_and_leaves_the_others_alone(tmp_path, caplog):
+async def test_a_driver_that_fails_is_started_again_and_leaves_the_others_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     subject = gateway(tmp_path)
     broken, sound = Scripted(subject, RuntimeError("a fault of ours")), Scripted(subject)
     subject.drivers = [broken, sound]
@@ -78,7 +81,7 @@ async def test_a_driver_that_fails_is_started_again_and_leaves_the_others_alone(
     assert "a fault of ours" in caplog.text
 
 
-async def test_a_cancelled_gateway_still_saves_what_it_has(tmp_path):
+async def test_a_cancelled_gateway_still_saves_what_it_has(tmp_path: Path) -> None:
     subject = gateway(tmp_path)
     driver = Scripted(subject)
     subject.drivers = [driver]
@@ -94,7 +97,7 @@ async def test_a_cancelled_gateway_still_saves_what_it_has(tmp_path):
     assert read_state(tmp_path / "spool.db").readings_spooled == 2
 
 
-async def test_a_spool_in_use_stops_the_start_before_any_device_is_read(tmp_path):
+async def test_a_spool_in_use_stops_the_start_before_any_device_is_read(tmp_path: Path) -> None:
     first = Spool(tmp_path / "spool.db", bytes_max=1 << 20)
     await first.open()
     subject = gateway(tmp_path)
@@ -106,7 +109,7 @@ async def test_a_spool_in_use_stops_the_start_before_any_device_is_read(tmp_path
     assert subject.spool.readings_polled == 0
 
 
-async def test_no_task_outlives_a_gateway(tmp_path):
+async def test_no_task_outlives_a_gateway(tmp_path: Path) -> None:
     before = asyncio.all_tasks()
     subject = gateway(tmp_path)
     subject.drivers = [driver := Scripted(subject)]
@@ -116,7 +119,7 @@ async def test_no_task_outlives_a_gateway(tmp_path):
     assert asyncio.all_tasks() == before
 
 
-async def test_metrics_show_what_the_parts_count(tmp_path):
+async def test_metrics_show_what_the_parts_count(tmp_path: Path) -> None:
     subject = gateway(tmp_path)
     collector = GatewayCollector(subject)
     await subject.spool.open()

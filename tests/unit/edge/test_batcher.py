@@ -23,7 +23,7 @@ def all_due(subject: Batcher, now_s: float) -> list[Batch]:
     return found
 
 
-def test_readings_wait_for_others_until_linger_is_over():
+def test_readings_wait_for_others_until_linger_is_over() -> None:
     subject = batcher()
 
     subject.add(PUMP, readings(2), 100.0)
@@ -36,7 +36,7 @@ def test_readings_wait_for_others_until_linger_is_over():
     assert subject.waiting == 0
 
 
-def test_a_full_batch_is_due_at_once():
+def test_a_full_batch_is_due_at_once() -> None:
     subject = batcher(readings_max=3)
 
     subject.add(PUMP, readings(2), 0.0)
@@ -48,7 +48,7 @@ def test_a_full_batch_is_due_at_once():
     assert subject.waiting == 2
 
 
-def test_a_poll_larger_than_a_batch_is_cut_in_order():
+def test_a_poll_larger_than_a_batch_is_cut_in_order() -> None:
     subject = batcher(readings_max=4)
 
     subject.add(PUMP, readings(10), 0.0)
@@ -58,7 +58,7 @@ def test_a_poll_larger_than_a_batch_is_cut_in_order():
     assert [reading.at_ns for batch in found for reading in batch.readings] == list(range(10))
 
 
-def test_long_texts_fill_a_batch_by_bytes():
+def test_long_texts_fill_a_batch_by_bytes() -> None:
     subject = batcher(bytes_max=1000)
 
     subject.add(PUMP, [Reading("note", number, "x" * 600) for number in range(3)], 0.0)
@@ -66,7 +66,7 @@ def test_long_texts_fill_a_batch_by_bytes():
     assert [len(batch.readings) for batch in all_due(subject, 1.0)] == [1, 1, 1]
 
 
-def test_devices_never_share_a_batch():
+def test_devices_never_share_a_batch() -> None:
     subject = batcher()
 
     subject.add(PUMP, readings(1), 0.0)
@@ -77,7 +77,7 @@ def test_devices_never_share_a_batch():
     assert [(batch.device, len(batch.readings)) for batch in all_due(subject, 1.5)] == [(FAN, 2)]
 
 
-def test_over_its_bound_the_oldest_readings_are_dropped_and_counted():
+def test_over_its_bound_the_oldest_readings_are_dropped_and_counted() -> None:
     subject = batcher(waiting_readings_max=20)
 
     for second in range(5):
@@ -89,7 +89,7 @@ def test_over_its_bound_the_oldest_readings_are_dropped_and_counted():
     assert kept == list(range(30, 50))
 
 
-def test_the_end_takes_what_is_not_due():
+def test_the_end_takes_what_is_not_due() -> None:
     subject = batcher()
     subject.add(PUMP, readings(1), 0.0)
     subject.add(FAN, readings(1), 0.0)
@@ -99,7 +99,7 @@ def test_the_end_takes_what_is_not_due():
     assert [batch and batch.device for batch in found] == [PUMP, FAN, None]
 
 
-def test_nothing_is_not_a_batch():
+def test_nothing_is_not_a_batch() -> None:
     subject = batcher()
 
     subject.add(PUMP, [], 0.0)
@@ -108,7 +108,7 @@ def test_nothing_is_not_a_batch():
     assert subject.pop() is None
 
 
-def test_texts_cost_their_length():
+def test_texts_cost_their_length() -> None:
     assert estimated_bytes([Reading("a", 0, "abcd"), Reading("a", 0, 1.0)]) == 2 * 12 + 4
 
 
@@ -118,7 +118,7 @@ def test_texts_cost_their_length():
         max_size=20,
     )
 )
-def test_every_reading_leaves_once_in_order_and_within_bounds(polls):
+def test_every_reading_leaves_once_in_order_and_within_bounds(polls: list[tuple[DeviceId, list[str]]]) -> None:
     subject = batcher(readings_max=7, bytes_max=300, waiting_readings_max=10_000)
     number = 0
     for now_s, (device, values) in enumerate(polls):

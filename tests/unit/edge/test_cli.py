@@ -24,7 +24,7 @@ def edge(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def spool_file(tmp_path) -> Path:
+def spool_file(tmp_path: Path) -> Path:
     store = Store.open(tmp_path / "spool.db", bytes_max=1 << 20)
     store.commit(Writing([Entry(b"", 5, 10**18)] * 3, NO_LOSS, 15, 0, 0))
     store.commit(Writing([], NO_LOSS, 15, 1, 0))
@@ -33,7 +33,7 @@ def spool_file(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("command", [["run"], ["check"], ["spool", "status"]])
-def test_every_command_has_help_with_an_example(command):
+def test_every_command_has_help_with_an_example(command: list[str]) -> None:
     told = edge(*command, "--help")
 
     assert told.returncode == 0
@@ -41,7 +41,7 @@ def test_every_command_has_help_with_an_example(command):
     assert "Exit codes:" in told.stdout
 
 
-def test_check_says_what_would_be_done():
+def test_check_says_what_would_be_done() -> None:
     told = edge("check", "config/gateway.yaml")
 
     assert told.returncode == 0
@@ -51,7 +51,7 @@ def test_check_says_what_would_be_done():
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
-def test_a_wrong_file_is_named_with_line_key_and_cure(tmp_path, command):
+def test_a_wrong_file_is_named_with_line_key_and_cure(tmp_path: Path, command: str) -> None:
     file = tmp_path / "g.yaml"
     file.write_text(Path("config/gateway.yaml").read_text().replace("linger_ms", "lingerms"))
 
@@ -62,7 +62,7 @@ def test_a_wrong_file_is_named_with_line_key_and_cure(tmp_path, command):
     assert not (tmp_path / "data").exists()
 
 
-def test_status_prints_the_numbers_of_a_spool(spool_file):
+def test_status_prints_the_numbers_of_a_spool(spool_file: Path) -> None:
     told = edge("spool", "status", spool_file, "--json")
 
     numbers = json.loads(told.stdout)
@@ -89,7 +89,7 @@ def test_status_prints_the_numbers_of_a_spool(spool_file):
     ]
 
 
-def test_status_finds_the_spool_of_a_gateway_file(tmp_path, spool_file):
+def test_status_finds_the_spool_of_a_gateway_file(tmp_path: Path, spool_file: Path) -> None:
     file = tmp_path / "g.yaml"
     text = Path("config/gateway.yaml").read_text()
     file.write_text(text.replace("data/gateway-1/spool.db", str(spool_file)))
@@ -100,14 +100,14 @@ def test_status_finds_the_spool_of_a_gateway_file(tmp_path, spool_file):
     assert "next_sequence      4" in told.stdout
 
 
-def test_status_of_nothing_says_what_to_do(tmp_path):
+def test_status_of_nothing_says_what_to_do(tmp_path: Path) -> None:
     told = edge("spool", "status", tmp_path / "none.db")
 
     assert told.returncode == 2
     assert "does not exist; start its gateway once" in told.stderr
 
 
-def test_an_unknown_log_level_is_refused():
+def test_an_unknown_log_level_is_refused() -> None:
     told = edge("run", "config/gateway.yaml", "--log-level", "loud")
 
     assert told.returncode == 2

@@ -1,5 +1,7 @@
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 from fieldline.limits import BATCH_STRING_BYTES_MAX
 from fieldline.model import DeviceId, Quality, Reading
@@ -19,7 +21,7 @@ def readings(count: int, *, first: int = 0) -> list[Reading]:
     return [Reading(f"t{number % 3}", (first + number) * 1000, number / 4) for number in range(count)]
 
 
-def test_a_frame_says_what_it_holds():
+def test_a_frame_says_what_it_holds() -> None:
     batch = Batch(PUMP, tuple(readings(9)))
 
     framed = Framer().frame(batch, now_ns=5)
@@ -32,7 +34,7 @@ def test_a_frame_says_what_it_holds():
     assert sorted(decode_readings(frame.body), key=lambda one: one.at_ns) == list(batch.readings)
 
 
-def test_a_batch_over_the_codecs_limits_is_split_and_not_dropped():
+def test_a_batch_over_the_codecs_limits_is_split_and_not_dropped() -> None:
     texts = [Reading("note", number, f"{number:05}" + "x" * 250) for number in range(600)]
 
     framed = Framer().frame(Batch(PUMP, tuple(texts)), now_ns=5)
@@ -43,7 +45,7 @@ def test_a_batch_over_the_codecs_limits_is_split_and_not_dropped():
     assert framed.refused == 0
 
 
-def test_a_reading_no_frame_can_hold_is_refused_and_the_others_go_on():
+def test_a_reading_no_frame_can_hold_is_refused_and_the_others_go_on() -> None:
     bad = Reading("note", 2, "x" * (BATCH_STRING_BYTES_MAX + 1))
 
     framed = Framer().frame(Batch(PUMP, (*readings(3), bad)), now_ns=5)
@@ -54,10 +56,12 @@ def test_a_reading_no_frame_can_hold_is_refused_and_the_others_go_on():
 
 
 @contextlib.asynccontextmanager
-async def running(tmp_path, **settings):
+async def running(
+    tmp_path: Path, *, linger_s: float = 0.02, waiting_readings_max: int = 100_000
+) -> AsyncIterator[tuple[Intake, Spool]]:
     spool = Spool(tmp_path / "spool.db", bytes_max=1 << 22, commit_ms_max=0)
     await spool.open()
-    batcher = Batcher(**{"linger_s": 0.02, "readings_max": 100, "bytes_max": 65536, **settings})
+    batcher = Batcher(linger_s=linger_s, readings_max=100, bytes_max=65536, waiting_readings_max=waiting_readings_max)
     intake = Intake(batcher, spool, clock=SystemClock())
     tasks = [asyncio.create_task(part) for part in (intake.run(), spool.run())]
     try:
@@ -69,7 +73,7 @@ async def running(tmp_path, **settings):
         await spool.close()
 
 
-async def test_readings_reach_the_spool_when_they_have_lingered(tmp_path):
+async def test_readings_reach_the_spool_when_they_have_lingered(tmp_path: Path) -> None:
     async with running(tmp_path) as (intake, spool), asyncio.timeout(5):
         intake.put(PUMP, readings(3))
         await spool.wait(0)
@@ -78,7 +82,7 @@ async def test_readings_reach_the_spool_when_they_have_lingered(tmp_path):
         assert intake.waiting == 0
 
 
-async def test_a_full_batch_does_not_wait(tmp_path):
+async def test_a_full_batch_does_not_wait(tmp_path: Path) -> None:
     async with running(tmp_path, linger_s=3600.0) as (intake, spool), asyncio.timeout(5):
         intake.put(PUMP, readings(1))
         await asyncio.sleep(0)  # it sleeps for an hour now
@@ -88,7 +92,7 @@ async def test_a_full_batch_does_not_wait(tmp_path):
         assert spool.state.readings_spooled >= 100
 
 
-async def test_flush_leaves_nothing_behind(tmp_path):
+async def test_flush_leaves_nothing_behind(tmp_path: Path) -> None:
     async with running(tmp_path, linger_s=3600.0) as (intake, spool):
         intake.put(PUMP, readings(7))
         intake.flush()
@@ -97,7 +101,7 @@ async def test_flush_leaves_nothing_behind(tmp_path):
         assert spool.state.readings_spooled == 7
 
 
-async def test_qualities_are_counted_by_family(tmp_path):
+async def test_qualities_are_counted_by_family(tmp_path: Path) -> None:
     async with running(tmp_path) as (intake, _):
         intake.put(
             PUMP,
@@ -113,7 +117,7 @@ async def test_qualities_are_counted_by_family(tmp_path):
         assert (intake.good, intake.uncertain, intake.bad) == (1, 1, 2)
 
 
-async def test_what_is_dropped_before_the_spool_is_told_to_the_hub(tmp_path):
+async def test_what_is_dropped_before_the_spool_is_told_to_the_hub(tmp_path: Path) -> None:
     async with running(tmp_path, linger_s=3600.0, waiting_readings_max=100) as (intake, spool):
         intake.put(PUMP, readings(60))
         intake.put(PUMP, readings(60, first=60))

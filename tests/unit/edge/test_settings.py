@@ -23,7 +23,7 @@ def problems_of(text: str) -> list[str]:
     return list(caught.value.problems)
 
 
-def test_a_small_file_gets_the_documented_defaults():
+def test_a_small_file_gets_the_documented_defaults() -> None:
     settings = loads(HEAD + "devices:\n" + DEVICE % "pump", GatewaySettings, name="g.yaml")
 
     assert settings.batch.linger_ms == 250
@@ -33,13 +33,13 @@ def test_a_small_file_gets_the_documented_defaults():
     assert str(settings.devices[0].device_id(settings.site)) == "demo/hall/pump"
 
 
-def test_the_shipped_example_is_right():
+def test_the_shipped_example_is_right() -> None:
     settings = load(Path("config/gateway.yaml"), GatewaySettings, environment={})
 
     assert [device.driver for device in settings.devices] == ["modbus"]
 
 
-def test_a_device_that_stands_twice_is_refused_with_both_places():
+def test_a_device_that_stands_twice_is_refused_with_both_places() -> None:
     text = HEAD + "devices:\n" + DEVICE % "pump" + DEVICE % "fan" + DEVICE % "pump"
 
     assert problems_of(text) == [
@@ -47,7 +47,7 @@ def test_a_device_that_stands_twice_is_refused_with_both_places():
     ]
 
 
-def test_metrics_that_others_can_reach_must_be_asked_for():
+def test_metrics_that_others_can_reach_must_be_asked_for() -> None:
     text = HEAD + "metrics: {listen: '0.0.0.0:9465'}\ndevices:\n" + DEVICE % "pump"
 
     (problem,) = problems_of(text)
@@ -68,7 +68,7 @@ def test_metrics_that_others_can_reach_must_be_asked_for():
         ("batch: {linger: 5}", "did you mean 'linger_ms'?"),
     ],
 )
-def test_a_wrong_line_is_named_with_its_cure(line, hint):
+def test_a_wrong_line_is_named_with_its_cure(line: str, hint: str) -> None:
     key = line.partition(":")[0]
     kept = "".join(row for row in HEAD.splitlines(keepends=True) if not row.startswith(f"{key}:"))
 
@@ -78,13 +78,13 @@ def test_a_wrong_line_is_named_with_its_cure(line, hint):
     assert hint in problem
 
 
-def test_a_gateway_without_devices_is_refused():
+def test_a_gateway_without_devices_is_refused() -> None:
     (problem,) = problems_of(HEAD + "devices: []\n")
 
     assert problem == "g.yaml:6: devices: is empty; add at least one device"
 
 
-def test_one_wrong_tag_among_ten_thousand_is_found_in_two_seconds():
+def test_one_wrong_tag_among_ten_thousand_is_found_in_two_seconds() -> None:
     tags = [f"      - {{name: t{n}, address: {n}, type: int16}}\n" for n in range(10_000)]
     tags[7_777] = "      - {name: t7777, address: 7777, type: int17}\n"
     head = "devices:\n  - driver: modbus\n    name: big\n    area: hall\n    host: 127.0.0.1\n    tags:\n"
@@ -101,11 +101,11 @@ def test_one_wrong_tag_among_ten_thousand_is_found_in_two_seconds():
     ("text", "pair"),
     [("127.0.0.1:1", ("127.0.0.1", 1)), ("[::1]:0", ("::1", 0)), ("hub.lan:65535", ("hub.lan", 65535))],
 )
-def test_an_address_is_a_host_and_a_port(text, pair):
+def test_an_address_is_a_host_and_a_port(text: str, pair: tuple[str, int]) -> None:
     assert split_address(text) == pair
 
 
 @pytest.mark.parametrize("text", ["", ":1", "a", "a:", "a:b", "a:65536", "a:-1", "a:²"])
-def test_what_is_no_address_is_refused(text):
+def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="write host:port"):
         split_address(text)

@@ -26,8 +26,8 @@ def write(store: Store, *entries: Entry, acked: int = 0, keep_up_to: int = 0, lo
 
 
 @contextlib.asynccontextmanager
-async def running(path: Path, **settings: int) -> AsyncIterator[Spool]:
-    spool = Spool(path, bytes_max=settings.pop("bytes_max", 16 * MIB), commit_ms_max=0, **settings)
+async def running(path: Path) -> AsyncIterator[Spool]:
+    spool = Spool(path, bytes_max=16 * MIB, commit_ms_max=0)
     await spool.open()
     task = asyncio.create_task(spool.run())
     try:
@@ -43,7 +43,7 @@ async def read_frames(spool: Spool, after: int = 0) -> list[hub_pb2.Frame]:
     return [hub_pb2.Frame.FromString(with_gap(stored)) for stored in found]
 
 
-async def test_frames_come_back_numbered_from_one_in_order(tmp_path):
+async def test_frames_come_back_numbered_from_one_in_order(tmp_path: Path) -> None:
     async with running(tmp_path / "spool.db") as spool:
         for size in (10, 20, 30):
             spool.put(entry(size))
@@ -55,7 +55,7 @@ async def test_frames_come_back_numbered_from_one_in_order(tmp_path):
     assert [(frame.sequence, len(frame.body)) for frame in frames] == [(1, 10), (2, 20), (3, 30)]
 
 
-async def test_a_restart_goes_on_where_it_was(tmp_path):
+async def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
     async with running(tmp_path / "spool.db") as spool:
         spool.polled(25)
         spool.put(entry())
@@ -74,7 +74,7 @@ async def test_a_restart_goes_on_where_it_was(tmp_path):
     assert read_state(tmp_path / "spool.db").readings_spooled == 30
 
 
-async def test_what_the_hub_has_is_trimmed_and_counted(tmp_path):
+async def test_what_the_hub_has_is_trimmed_and_counted(tmp_path: Path) -> None:
     async with running(tmp_path / "spool.db") as spool:
         for _ in range(5):
             spool.put(entry())
@@ -88,7 +88,7 @@ async def test_what_the_hub_has_is_trimmed_and_counted(tmp_path):
         assert (state.acked_sequence, state.frames, state.readings_acked) == (3, 2, 30)
 
 
-async def test_an_ack_alone_is_written_within_a_second_or_so(tmp_path):
+async def test_an_ack_alone_is_written_within_a_second_or_so(tmp_path: Path) -> None:
     async with running(tmp_path / "spool.db") as spool:
         spool.put(entry())
         await spool.flush()
@@ -102,7 +102,7 @@ async def test_an_ack_alone_is_written_within_a_second_or_so(tmp_path):
         assert spool.state.bytes == 0
 
 
-async def test_closing_writes_what_waits(tmp_path):
+async def test_closing_writes_what_waits(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool.db", bytes_max=MIB)
     await spool.open()
     spool.put(entry())
@@ -111,7 +111,7 @@ async def test_closing_writes_what_waits(tmp_path):
     assert read_state(tmp_path / "spool.db").frames == 1
 
 
-async def test_a_cancelled_commit_is_neither_lost_nor_repeated(tmp_path):
+async def test_a_cancelled_commit_is_neither_lost_nor_repeated(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool.db", bytes_max=64 * MIB, commit_ms_max=0)
     await spool.open()
     for count in range(20):
@@ -127,7 +127,7 @@ async def test_a_cancelled_commit_is_neither_lost_nor_repeated(tmp_path):
     assert (state.frames, state.next_sequence, state.readings_spooled) == (20, 21, 200)
 
 
-async def test_a_reader_that_waits_is_woken_by_the_commit(tmp_path):
+async def test_a_reader_that_waits_is_woken_by_the_commit(tmp_path: Path) -> None:
     async with running(tmp_path / "spool.db") as spool:
         waiting = asyncio.create_task(spool.wait(0))
         await asyncio.sleep(0)
@@ -139,7 +139,7 @@ async def test_a_reader_that_waits_is_woken_by_the_commit(tmp_path):
             await waiting
 
 
-async def test_one_read_is_bounded_but_never_empty(tmp_path):
+async def test_one_read_is_bounded_but_never_empty(tmp_path: Path) -> None:
     async with running(tmp_path / "spool.db") as spool:
         for _ in range(10):
             spool.put(entry(1000))
@@ -150,7 +150,7 @@ async def test_one_read_is_bounded_but_never_empty(tmp_path):
         assert len(await spool.read(0, frames_max=100, bytes_max=1)) == 1
 
 
-def test_a_full_spool_drops_the_oldest_and_counts_the_gap(tmp_path):
+def test_a_full_spool_drops_the_oldest_and_counts_the_gap(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "spool.db", bytes_max=MIB)
     for _ in range(40):
         write(store, *[entry(2000) for _ in range(20)])
@@ -169,7 +169,7 @@ def test_a_full_spool_drops_the_oldest_and_counts_the_gap(tmp_path):
     store.close()
 
 
-def test_a_gap_survives_a_restart(tmp_path):
+def test_a_gap_survives_a_restart(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "spool.db", bytes_max=MIB)
     for _ in range(40):
         write(store, *[entry(2000) for _ in range(20)])
@@ -184,7 +184,7 @@ def test_a_gap_survives_a_restart(tmp_path):
     store.close()
 
 
-def test_a_full_spool_drops_what_may_be_under_way_last(tmp_path):
+def test_a_full_spool_drops_what_may_be_under_way_last(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "spool.db", bytes_max=MIB)
     write(store, *[entry(2000) for _ in range(20)])
     for _ in range(40):
@@ -198,7 +198,7 @@ def test_a_full_spool_drops_what_may_be_under_way_last(tmp_path):
     store.close()
 
 
-def test_the_file_stays_within_its_bound_and_shrinks_when_drained(tmp_path):
+def test_the_file_stays_within_its_bound_and_shrinks_when_drained(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     store = Store.open(path, bytes_max=8 * MIB)
     for _ in range(60):
@@ -217,7 +217,7 @@ def test_the_file_stays_within_its_bound_and_shrinks_when_drained(tmp_path):
     assert path.stat().st_size < 5 * MIB
 
 
-def test_what_was_lost_in_memory_becomes_a_gap_before_what_came_after(tmp_path):
+def test_what_was_lost_in_memory_becomes_a_gap_before_what_came_after(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "spool.db", bytes_max=MIB)
     write(store, entry())
     write(store, entry(), loss=Loss(3, 77))
@@ -229,7 +229,7 @@ def test_what_was_lost_in_memory_becomes_a_gap_before_what_came_after(tmp_path):
     store.close()
 
 
-def test_a_hub_that_forgot_gets_a_gap_it_can_accept(tmp_path):
+def test_a_hub_that_forgot_gets_a_gap_it_can_accept(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "spool.db", bytes_max=MIB)
     write(store, *[entry() for _ in range(5)])
     write(store, acked=3)
@@ -240,7 +240,7 @@ def test_a_hub_that_forgot_gets_a_gap_it_can_accept(tmp_path):
     store.close()
 
 
-async def test_a_frame_that_rotted_on_disk_becomes_a_counted_gap(tmp_path):
+async def test_a_frame_that_rotted_on_disk_becomes_a_counted_gap(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     async with running(path) as spool:
         for _ in range(3):
@@ -256,7 +256,7 @@ async def test_a_frame_that_rotted_on_disk_becomes_a_counted_gap(tmp_path):
         assert spool.state.readings_dropped == 10
 
 
-async def test_a_new_epoch_keeps_the_backlog(tmp_path):
+async def test_a_new_epoch_keeps_the_backlog(tmp_path: Path) -> None:
     async with running(tmp_path / "spool.db") as spool:
         spool.put(entry())
         await spool.flush()
@@ -271,14 +271,14 @@ async def test_a_new_epoch_keeps_the_backlog(tmp_path):
         assert spool.state.frames == 1
 
 
-async def test_two_gateways_cannot_share_a_spool(tmp_path):
+async def test_two_gateways_cannot_share_a_spool(tmp_path: Path) -> None:
     async with running(tmp_path / "spool.db"):
         second = Spool(tmp_path / "spool.db", bytes_max=MIB)
         with pytest.raises(ConfigError, match=r"used by another gateway; give each gateway its own spool\.path"):
             await second.open()
 
 
-async def test_a_foreign_database_is_refused_and_left_alone(tmp_path):
+async def test_a_foreign_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "precious.db"
     with contextlib.closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE accounts (id INTEGER)")
@@ -291,7 +291,7 @@ async def test_a_foreign_database_is_refused_and_left_alone(tmp_path):
     assert path.read_bytes() == before
 
 
-async def test_a_spool_of_a_newer_version_is_refused(tmp_path):
+async def test_a_spool_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     async with running(path):
         pass
@@ -302,7 +302,7 @@ async def test_a_spool_of_a_newer_version_is_refused(tmp_path):
         await Spool(path, bytes_max=MIB).open()
 
 
-async def test_status_reads_beside_a_running_gateway(tmp_path):
+async def test_status_reads_beside_a_running_gateway(tmp_path: Path) -> None:
     async with running(tmp_path / "spool.db") as spool:
         spool.put(entry())
         await spool.flush()
@@ -311,7 +311,7 @@ async def test_status_reads_beside_a_running_gateway(tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"kind: gateway"])
-def test_status_of_what_is_no_spool_says_so(tmp_path, content):
+def test_status_of_what_is_no_spool_says_so(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "spool.db"
     if content is not None:
         path.write_bytes(content)

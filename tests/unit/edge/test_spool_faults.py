@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,12 @@ def entry(size: int = 200, *, readings: int = 10) -> Entry:
     return Entry(hub_pb2.Frame(topic="readings/a/b/c", body=b"x" * size).SerializeToString(), readings, 1)
 
 
-def quick_spool(path: Path, **settings: int) -> Spool:
+def quick_spool(path: Path, *, bytes_max: int = 16 * MIB, memory_bytes_max: int = 8 * MIB) -> Spool:
     backoff = Backoff(first_s=0.01, max_s=0.05, random=random.Random(1))
-    return Spool(path, bytes_max=settings.pop("bytes_max", 16 * MIB), commit_ms_max=0, backoff=backoff, **settings)
+    return Spool(path, bytes_max=bytes_max, memory_bytes_max=memory_bytes_max, commit_ms_max=0, backoff=backoff)
 
 
-def test_sequence_and_counters_survive_being_killed(tmp_path):
+def test_sequence_and_counters_survive_being_killed(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     dice = random.Random(4)
     safe_sequence = safe_readings = 0
@@ -77,14 +78,14 @@ def test_sequence_and_counters_survive_being_killed(tmp_path):
         assert damaged == []
 
 
-async def until(condition, *, deadline_s: float = 10.0) -> None:
+async def until(condition: Callable[[], object], *, deadline_s: float = 10.0) -> None:
     async with asyncio.timeout(deadline_s):
         while not condition():  # noqa: ASYNC110  # any condition, so there is no event
             await asyncio.sleep(0.005)
 
 
 @contextlib.asynccontextmanager
-async def task(coroutine):
+async def task(coroutine: Coroutine[object, object, None]) -> AsyncIterator[None]:
     running = asyncio.create_task(coroutine)
     try:
         yield
@@ -94,7 +95,7 @@ async def task(coroutine):
 
 
 @contextlib.contextmanager
-def tiny_disk(folder: Path, kib: int):
+def tiny_disk(folder: Path, kib: int) -> Iterator[None]:
     folder.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(folder)], capture_output=True, check=False
@@ -107,7 +108,9 @@ def tiny_disk(folder: Path, kib: int):
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-async def test_a_full_disk_is_survived_said_once_and_loses_nothing_in_bounds(tmp_path, caplog):
+async def test_a_full_disk_is_survived_said_once_and_loses_nothing_in_bounds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     disk = tmp_path / "disk"
     with tiny_disk(disk, 512):
@@ -136,7 +139,7 @@ async def test_a_full_disk_is_survived_said_once_and_loses_nothing_in_bounds(tmp
     ]
 
 
-async def test_a_backlog_as_big_as_the_disk_drops_the_oldest_and_can_still_be_drained(tmp_path):
+async def test_a_backlog_as_big_as_the_disk_drops_the_oldest_and_can_still_be_drained(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     with tiny_disk(disk, 24 * 1024):
         spool = quick_spool(disk / "spool.db", bytes_max=256 * MIB)
@@ -155,7 +158,7 @@ async def test_a_backlog_as_big_as_the_disk_drops_the_oldest_and_can_still_be_dr
         await spool.close()
 
 
-async def test_a_disk_filled_by_others_does_not_stop_frames_from_passing_through(tmp_path):
+async def test_a_disk_filled_by_others_does_not_stop_frames_from_passing_through(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     with tiny_disk(disk, 16 * 1024):
         spool = quick_spool(disk / "spool.db")
@@ -185,7 +188,7 @@ async def pass_through(spool: Spool) -> None:
     spool.acknowledge(spool.state.next_sequence - 4)
 
 
-async def test_while_the_disk_fails_memory_is_bounded_and_the_loss_is_told(tmp_path):
+async def test_while_the_disk_fails_memory_is_bounded_and_the_loss_is_told(tmp_path: Path) -> None:
     spool = quick_spool(tmp_path / "spool.db", memory_bytes_max=65_536)
     await spool.open()
     spool.put(entry())
@@ -212,7 +215,9 @@ async def test_while_the_disk_fails_memory_is_bounded_and_the_loss_is_told(tmp_p
     await spool.close()
 
 
-async def test_what_cannot_be_written_before_the_end_is_said_to_be_lost(tmp_path, caplog):
+async def test_what_cannot_be_written_before_the_end_is_said_to_be_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     spool = quick_spool(tmp_path / "spool.db")
     await spool.open()
     assert spool._store is not None
@@ -224,7 +229,7 @@ async def test_what_cannot_be_written_before_the_end_is_said_to_be_lost(tmp_path
     assert "12 readings in memory could not be written and are lost" in caplog.text
 
 
-async def test_a_file_taken_away_is_replaced_by_a_new_one(tmp_path):
+async def test_a_file_taken_away_is_replaced_by_a_new_one(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     spool = quick_spool(path)
     await spool.open()
@@ -245,7 +250,9 @@ async def test_a_file_taken_away_is_replaced_by_a_new_one(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["garbage", "torn"])
-async def test_a_corrupt_file_is_put_aside_and_said(tmp_path, caplog, damage):
+async def test_a_corrupt_file_is_put_aside_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
     path = tmp_path / "spool.db"
     spool = quick_spool(path)
     await spool.open()
@@ -276,7 +283,7 @@ async def test_a_corrupt_file_is_put_aside_and_said(tmp_path, caplog, damage):
     assert str(aside) in json.dumps(said.__dict__, default=str)
 
 
-async def test_a_file_that_breaks_while_in_use_is_replaced_and_what_waits_is_kept(tmp_path):
+async def test_a_file_that_breaks_while_in_use_is_replaced_and_what_waits_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     spool = quick_spool(path)
     await spool.open()
@@ -303,7 +310,7 @@ async def test_a_file_that_breaks_while_in_use_is_replaced_and_what_waits_is_kep
     await spool.close()
 
 
-async def test_only_the_newest_corrupt_files_are_kept(tmp_path):
+async def test_only_the_newest_corrupt_files_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     for _ in range(5):
         path.write_bytes(b"rubbish" * 1000)
@@ -314,7 +321,7 @@ async def test_only_the_newest_corrupt_files_are_kept(tmp_path):
     assert len(list(tmp_path.glob("spool.db.corrupt-*Z"))) == 3
 
 
-async def test_a_folder_that_cannot_be_used_is_refused_with_the_cure(tmp_path):
+async def test_a_folder_that_cannot_be_used_is_refused_with_the_cure(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     spool = quick_spool(tmp_path / "file" / "spool.db")
 
@@ -322,7 +329,7 @@ async def test_a_folder_that_cannot_be_used_is_refused_with_the_cure(tmp_path):
         await spool.open()
 
 
-def test_what_is_acknowledged_was_fsynced_with_full_synchronous(tmp_path):
+def test_what_is_acknowledged_was_fsynced_with_full_synchronous(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "spool.db", bytes_max=MIB)
 
     (mode,) = store._connection.execute("PRAGMA synchronous").fetchone()

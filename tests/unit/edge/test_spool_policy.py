@@ -22,7 +22,7 @@ def entry(size: int = 100, readings: int = 1) -> Entry:
 
 
 @given(st.integers(1, 2**63), st.integers(0, 2**40), st.integers(0, 2**40))
-def test_fields_joined_on_by_bytes_read_back_as_set(sequence, gap, missing):
+def test_fields_joined_on_by_bytes_read_back_as_set(sequence: int, gap: int, missing: int) -> None:
     plain = hub_pb2.Frame(topic="readings/a/b/c", count=3, body=b"body").SerializeToString()
 
     numbered = with_sequence(plain, sequence)
@@ -33,8 +33,10 @@ def test_fields_joined_on_by_bytes_read_back_as_set(sequence, gap, missing):
     assert (frame.skipped_frames, frame.skipped_count) == ((gap, missing) if gap else (0, 0))
 
 
-def test_frames_that_follow_closely_share_a_commit():
-    def due(holds=True, ack=None, last=float("-inf"), retry=float("-inf")):
+def test_frames_that_follow_closely_share_a_commit() -> None:
+    def due(
+        holds: bool = True, ack: float | None = None, last: float = float("-inf"), retry: float = float("-inf")
+    ) -> float | None:
         return commit_at_s(holds=holds, ack_since_s=ack, last_commit_s=last, commit_s_max=0.05, retry_at_s=retry)
 
     assert due() == float("-inf")  # after a quiet spell: at once
@@ -44,7 +46,7 @@ def test_frames_that_follow_closely_share_a_commit():
     assert due(holds=False, ack=10.0) == 11.0
 
 
-def test_a_held_frame_that_was_written_is_gone_and_one_that_was_not_comes_back_first():
+def test_a_held_frame_that_was_written_is_gone_and_one_that_was_not_comes_back_first() -> None:
     hold = Hold(1000)
     hold.put(entry(10, readings=1))
 
@@ -59,7 +61,7 @@ def test_a_held_frame_that_was_written_is_gone_and_one_that_was_not_comes_back_f
     assert (len(hold), hold.bytes, hold.readings) == (0, 0, 0)
 
 
-def test_a_full_hold_drops_the_oldest_and_counts_them():
+def test_a_full_hold_drops_the_oldest_and_counts_them() -> None:
     hold = Hold(250)
 
     for readings in (1, 2, 3, 4):
@@ -70,7 +72,7 @@ def test_a_full_hold_drops_the_oldest_and_counts_them():
     assert loss == hold.dropped == Loss(2, 3)
 
 
-def test_what_is_being_written_is_not_dropped():
+def test_what_is_being_written_is_not_dropped() -> None:
     hold = Hold(250)
     hold.put(entry(100, 1))
     hold.put(entry(100, 2))
@@ -85,7 +87,7 @@ def test_what_is_being_written_is_not_dropped():
     assert loss == Loss(1, 4)
 
 
-def test_a_loss_that_was_not_written_is_not_forgotten():
+def test_a_loss_that_was_not_written_is_not_forgotten() -> None:
     hold = Hold(250)
     hold.lose(Loss(1, 7))
     hold.take()
@@ -99,7 +101,7 @@ def test_a_loss_that_was_not_written_is_not_forgotten():
     assert hold.loss == NO_LOSS
 
 
-def test_just_enough_of_the_oldest_is_dropped():
+def test_just_enough_of_the_oldest_is_dropped() -> None:
     rows = [(1, 100), (2, 100), (3, 100)]
 
     assert drop_up_to(rows, 150) == 2
@@ -107,21 +109,21 @@ def test_just_enough_of_the_oldest_is_dropped():
     assert drop_up_to([], 1) == 0
 
 
-def test_pages_are_given_back_only_when_most_are_free():
+def test_pages_are_given_back_only_when_most_are_free() -> None:
     assert vacuum_pages(used=100, free=500) == 0
     assert vacuum_pages(used=5000, free=4000) == 0
     assert vacuum_pages(used=100, free=4000) == 512
 
 
-def test_on_a_roomy_disk_the_bound_is_the_one_that_was_set():
+def test_on_a_roomy_disk_the_bound_is_the_one_that_was_set() -> None:
     assert bound_bytes(bytes_max=100 << 20, file_bytes=5 << 20, disk_bytes=8 << 30, left_bytes=4 << 30) == 100 << 20
 
 
-def test_a_file_stops_growing_before_the_disk_is_full():
+def test_a_file_stops_growing_before_the_disk_is_full() -> None:
     bound = bound_bytes(bytes_max=100 << 20, file_bytes=30 << 20, disk_bytes=1 << 30, left_bytes=10 << 20)
     assert bound == 32 << 20
     assert bound_bytes(bytes_max=100 << 20, file_bytes=32 << 20, disk_bytes=1 << 30, left_bytes=0) == 32 << 20
 
 
-def test_a_small_file_may_have_a_megabyte_of_a_full_disk():
+def test_a_small_file_may_have_a_megabyte_of_a_full_disk() -> None:
     assert bound_bytes(bytes_max=100 << 20, file_bytes=40_000, disk_bytes=1 << 30, left_bytes=0) == 1 << 20

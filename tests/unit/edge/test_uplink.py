@@ -1,4 +1,6 @@
 import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +11,7 @@ from fieldline_edge.uplink import SpoolSource
 
 
 @contextlib.asynccontextmanager
-async def spool_with(tmp_path, frames):
+async def spool_with(tmp_path: Path, frames: int) -> AsyncIterator[Spool]:
     spool = Spool(tmp_path / "spool.db", bytes_max=1 << 22)
     await spool.open()
     for number in range(frames):
@@ -21,7 +23,7 @@ async def spool_with(tmp_path, frames):
         await spool.close()
 
 
-async def test_a_reconnect_goes_on_behind_what_the_hub_has(tmp_path):
+async def test_a_reconnect_goes_on_behind_what_the_hub_has(tmp_path: Path) -> None:
     async with spool_with(tmp_path, 5) as spool:
         source = SpoolSource("gateway-1", spool)
 
@@ -34,7 +36,7 @@ async def test_a_reconnect_goes_on_behind_what_the_hub_has(tmp_path):
         assert spool.state.readings_acked == 3
 
 
-async def test_a_hub_that_is_ahead_of_the_spool_gets_a_new_numbering(tmp_path):
+async def test_a_hub_that_is_ahead_of_the_spool_gets_a_new_numbering(tmp_path: Path) -> None:
     async with spool_with(tmp_path, 5) as spool:
         source = SpoolSource("gateway-1", spool)
         before = source.epoch
@@ -47,7 +49,7 @@ async def test_a_hub_that_is_ahead_of_the_spool_gets_a_new_numbering(tmp_path):
         assert len(await source.read(0, frames_max=10, bytes_max=1 << 20)) == 5
 
 
-async def test_a_new_numbering_waits_for_a_disk_that_cannot_be_written(tmp_path):
+async def test_a_new_numbering_waits_for_a_disk_that_cannot_be_written(tmp_path: Path) -> None:
     async with spool_with(tmp_path, 1) as spool:
         source = SpoolSource("gateway-1", spool)
         before = source.epoch
@@ -62,7 +64,7 @@ async def test_a_new_numbering_waits_for_a_disk_that_cannot_be_written(tmp_path)
         spool._store._connection.execute("PRAGMA query_only = OFF")
 
 
-async def test_a_hub_that_forgot_is_told_the_gap(tmp_path, caplog):
+async def test_a_hub_that_forgot_is_told_the_gap(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with spool_with(tmp_path, 5) as spool:
         spool.acknowledge(3)
         await spool.flush()
@@ -75,7 +77,7 @@ async def test_a_hub_that_forgot_is_told_the_gap(tmp_path, caplog):
         assert "the hub has forgotten" in caplog.text
 
 
-async def test_a_spool_started_anew_ends_the_connection_of_the_old_numbering(tmp_path):
+async def test_a_spool_started_anew_ends_the_connection_of_the_old_numbering(tmp_path: Path) -> None:
     async with spool_with(tmp_path, 2) as spool:
         source = SpoolSource("gateway-1", spool)
         await source.resume(0)
