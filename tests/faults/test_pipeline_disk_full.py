@@ -77,7 +77,7 @@ async def _answer_to_a_publisher(hub: HubProcess) -> grpc.StatusCode:
         request_serializer=hub_pb2.PublishRequest.SerializeToString,
         response_deserializer=hub_pb2.PublishResponse.FromString,
     )()
-    encoding, body = close_messages([b"is there room?"], {}, compress_from_bytes=None)
+    encoding, body = close_messages([bytes(200_000)], {}, compress_from_bytes=None)  # a small one may still fit
     frame = build_frame(
         topic="probe/full", key="", sequence=1, count=1, encoding=encoding, body=body, published_at_ns=1
     )
