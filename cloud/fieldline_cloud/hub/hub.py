@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import sys
 from typing import Any, Self
 
 from fieldline.errors import ConfigError
@@ -18,10 +17,6 @@ from fieldline_cloud.hub.settings import HubSettings
 __all__ = ["Hub"]
 
 log = logging.getLogger(__name__)
-
-# The writer thread and the event loop share one interpreter lock. With the default of 5 ms a commit that is done waits
-# up to 5 ms for a busy loop to let go; see docs/decisions/0003-segment-log.md.
-_SWITCH_INTERVAL_S = 0.0005
 
 
 class Hub:
@@ -60,7 +55,6 @@ class Hub:
                 f"listen: {self.settings.listen} can be reached from outside, and this hub does not encrypt yet; "
                 "listen on 127.0.0.1 and put a TLS proxy or an SSH tunnel in front"
             )
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         # At most an eighth of what is kept lies in one segment, so that retention takes small steps.
         segment_bytes = min(SEGMENT_BYTES, max(1 << 18, self.settings.retention.bytes_max // 8))
         engine = await asyncio.to_thread(SegmentEngine, self.settings.data / "log", segment_bytes=segment_bytes)

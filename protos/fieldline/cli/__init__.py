@@ -75,6 +75,13 @@ def run(app: Callable[..., Any]) -> None:
     except FieldlineError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(_exit_code(error))
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing.startswith("fieldline"):
+            raise
+        extras = "'fieldline[cloud]' for hub, agents and demo, 'fieldline[edge]' for gateway and plant"
+        print(f"error: {missing} is not installed; pip install {extras}", file=sys.stderr)
+        sys.exit(EXIT_CONFIG)
     except KeyboardInterrupt:
         sys.exit(_EXIT_INTERRUPTED)
 

@@ -216,18 +216,18 @@ class FaultyEngine:
         if self.bug is not None:
             bug, self.bug = self.bug, None
             raise bug
-        return self._engine.commit(appends, cursors)  # type: ignore[attr-defined,no-any-return]
+        return self._engine.commit(appends, cursors)  # type: ignore[attr-defined,no-any-return]  # it stands for any engine
 
 
 def faulty(hub: Hub) -> FaultyEngine:
     engine = FaultyEngine(hub.broker.engine)
-    hub.broker.committer._engine = engine  # type: ignore[assignment]
+    hub.broker.committer._engine = engine  # type: ignore[assignment]  # passes the rest on by __getattr__
     return engine
 
 
 def opening(*filters: str, **given: str) -> hub_pb2.SubscribeOpen:
     hello = hub_pb2.Hello(protocol=1, name="tester")
-    return hub_pb2.SubscribeOpen(hello=hello, filters=filters, **given)  # type: ignore[arg-type]
+    return hub_pb2.SubscribeOpen(hello=hello, filters=filters, **given)  # type: ignore[arg-type]  # any field
 
 
 async def test_on_a_full_disk_publishers_wait_and_lose_nothing(

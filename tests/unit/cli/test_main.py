@@ -237,3 +237,17 @@ def test_publishing_loads_nothing_it_does_not_need_before_it_is_checked() -> Non
     told = python(code)
 
     assert told.stdout == "\n"
+
+
+def test_a_part_that_is_missed_while_a_command_runs_is_one_line_that_says_what_to_install(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def app(**_: object) -> None:
+        raise ModuleNotFoundError("No module named 'grpc_health'", name="grpc_health")
+
+    with pytest.raises(SystemExit) as ended:
+        run(app)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("error: grpc_health is not installed; pip install 'fieldline[cloud]'")

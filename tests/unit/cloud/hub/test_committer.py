@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 
@@ -43,7 +43,7 @@ class Desk:
         self.dispatched: list[int] = []
         self.told: dict[int, Appended | StorageError] = {}
         self.committer = Committer(
-            self.engine,  # type: ignore[arg-type]
+            self.engine,  # type: ignore[arg-type]  # a double
             commit_bytes_max=100,
             pending_bytes_max=1000,
             on_committed=lambda results: self.dispatched.extend(one.acked_sequence for one in results),
@@ -51,7 +51,10 @@ class Desk:
 
     def submit(self, number: int, lane: Lane, size: int = 10) -> None:
         frame = IncomingFrame(number, 0, "t", 1, b"")
-        done: Callable[[Appended | StorageError], None] = lambda outcome: self.told.__setitem__(number, outcome)  # noqa: E731
+
+        def done(outcome: Appended | StorageError) -> None:
+            self.told[number] = outcome
+
         self.committer.submit(Append(ProducerKey("p", 1), [frame]), size, lane, done)
 
     async def blocked(self) -> None:
