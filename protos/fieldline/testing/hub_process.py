@@ -10,6 +10,8 @@ async with HubProcess(tmp_path) as hub:
 import asyncio
 import contextlib
 import json
+import random
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,6 +69,7 @@ class HubProcess:
     async def start(self) -> Self:
         """Start it and wait until it listens. Raises RuntimeError with what it said if it ends instead."""
         assert self._process is None, "the hub is running already"
+        self.port = self.port or _free_port()
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "hub.yaml"
         own = {"kind": "hub", "listen": self.address, "data": str(self.data)}
@@ -114,3 +117,12 @@ class HubProcess:
         if words not in line:
             raise RuntimeError(f"the hub did not start: {self.errors.strip() or line!r}")
         return int(line.removesuffix("/metrics\n").rpartition(":")[2])
+
+
+def _free_port() -> int:
+    """A port below the range the kernel gives to clients: while the hub is down, nobody knocking gets it as his own."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port

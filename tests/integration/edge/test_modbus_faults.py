@@ -121,7 +121,7 @@ async def test_a_server_that_appears_later_is_found() -> None:
     assert driver.stats.reconnects == 0
 
 
-async def test_a_connection_reset_in_the_middle_is_made_anew() -> None:
+async def test_a_connection_reset_in_the_middle_is_noticed_at_once_and_made_anew() -> None:
     sink = Collector()
     calls = 0
 
@@ -133,7 +133,7 @@ async def test_a_connection_reset_in_the_middle_is_made_anew() -> None:
         return request.good()
 
     async with FaultServer(unit1=resets_once) as server:
-        driver = ModbusDriver([device("pump-1", server)], site="s", sink=sink)
+        driver = ModbusDriver([device("pump-1", server, timeout_ms=60_000)], site="s", sink=sink)
         async with running(driver):
             await sink.until_quality("pump-1", "a", Quality.BAD_NOT_CONNECTED)
             await sink.until_good_after("pump-1", "a", len(sink.of("pump-1", "a")))

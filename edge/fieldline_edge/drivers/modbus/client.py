@@ -8,6 +8,7 @@ What pymodbus 3.16 leaves to its caller, and this module does:
     - it closes the connection when one unit has been silent a few times, which would hurt its neighbours:
       switched off. Instead, a connection on which nobody has answered several times in a row is taken for
       dead and made anew;
+    - a connection that breaks leaves the read in flight waiting for its whole timeout: it is failed at once;
     - a read must never be cancelled half way (on serial lines the next read would get its answer): callers do
       not cancel, they call `stop`.
 """
@@ -21,7 +22,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.exceptions import ModbusException
+from pymodbus.exceptions import ConnectionException, ModbusException
 
 from fieldline_edge.drivers.backoff import Backoff
 from fieldline_edge.drivers.base import Clock, DriverStats
@@ -110,6 +111,7 @@ class Connection:
         self._backoff = Backoff(base_s=_BACKOFF_BASE_S, max_s=backoff_max_s, source=source)
         self._lock = asyncio.Lock()
         self._client: AsyncModbusTcpClient | None = None
+        self._asking: AsyncModbusTcpClient | None = None
         self._silent_requests = 0
         self._stopping = False
         self._told = False
@@ -149,7 +151,13 @@ class Connection:
         if not self._backoff.ready(self._clock.monotonic()):
             raise NoConnection(f"{self._host}:{self._port} is being left alone for a moment")
         client = AsyncModbusTcpClient(
-            self._host, port=self._port, timeout=timeout_s, retries=0, reconnect_delay=0, name=self._host
+            self._host,
+            port=self._port,
+            timeout=timeout_s,
+            retries=0,
+            reconnect_delay=0,
+            name=self._host,
+            trace_connect=self._connection_changed,
         )
         client.set_max_no_responses(_NEVER)
         try:
@@ -188,10 +196,21 @@ class Connection:
 
     async def _ask(self, client: AsyncModbusTcpClient, block: Block, unit: int) -> Any:
         read = _READS[block.kind]
+        self._asking = client
         try:
             return await read(client, block.address, count=block.count, device_id=unit)
         except ModbusException as error:
             raise self._silence(client) from error
+        finally:
+            self._asking = None
+
+    def _connection_changed(self, made: bool) -> None:
+        """Called by pymodbus. An answer that can no longer come is not waited for."""
+        if made or self._asking is None:
+            return
+        answer = self._asking.ctx.response_future
+        if not answer.done():
+            answer.set_exception(ConnectionException("the connection broke"))
 
     def _silence(self, client: AsyncModbusTcpClient) -> ModbusTrouble:
         """Nothing usable came: is it the connection, or the unit?"""
