@@ -66,7 +66,8 @@ class SpoolSettings(Settings):
     path: Path
     """File of the spool; its folder is created. Relative to the working directory. One for each gateway."""
     bytes_max: int = Field(default=256 << 20, ge=1 << 20, le=1 << 44)
-    """Most bytes the spool's file uses; its write-ahead log takes up to about 4 MiB beside it."""
+    """Most bytes the spool's file uses; its write-ahead log takes up to about 4 MiB beside it. On a disk with less
+    room the file stops growing while a reserve is left: 8 MiB, or a quarter of a small disk."""
     when_full: WhenFull = WhenFull.DROP_OLDEST
     """At the bound: drop_oldest deletes the oldest frames and tells the hub how much is missing."""
     commit_ms_max: int = Field(default=50, ge=0, le=60_000)
