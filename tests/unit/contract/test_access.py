@@ -1,6 +1,7 @@
 """What a client shows a hub, before any connection is made."""
 
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import pytest
 from pydantic import SecretStr
@@ -8,6 +9,7 @@ from pydantic import SecretStr
 from fieldline.access import Access, Tls
 from fieldline.access_settings import HubTls, hub_access
 from fieldline.client.link import Link
+from fieldline.config import FileSettings, loads
 from fieldline.errors import ConfigError
 
 CANARY = "flt_canary_0123456789"
@@ -61,3 +63,27 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "odd.crt").write_text("hello")
     with pytest.raises(ConfigError, match="no PEM"):
         Link("127.0.0.1:1", Access(Tls(ca=tmp_path / "odd.crt")))
+
+
+class Something(FileSettings):
+    KIND: ClassVar[str] = "something"
+    kind: Literal["something"]
+    hub_tls: HubTls | None = None
+    hub_token: SecretStr | None = None
+
+
+@pytest.mark.parametrize("value", [f"[{CANARY}]", f"{{{CANARY}: 1}}", "${TOKEN}\nother: 1"])
+def test_a_token_is_in_no_error_about_a_file(value: str) -> None:
+    text = f"kind: something\nhub_token: {value}\n"
+
+    with pytest.raises(ConfigError) as error:
+        loads(text, Something, name="some.yaml", environment={"TOKEN": CANARY})
+
+    assert "canary" not in str(error.value)
+
+
+def test_a_token_is_in_no_dump_of_the_settings() -> None:
+    settings = loads("kind: something\nhub_token: ${TOKEN}\n", Something, name="x", environment={"TOKEN": CANARY})
+
+    assert CANARY not in settings.model_dump_json() + repr(settings)
+    assert hub_access(settings.hub_tls, settings.hub_token).token == CANARY
