@@ -98,6 +98,8 @@ class ServerCertificates:
     def _read(self) -> tuple[tuple[bytes, bytes], bytes | None, float]:
         settings = self._settings
         chain, key = _read(settings.certificate, "certificate"), _read(settings.key, "key")
+        if settings.key.stat().st_mode & 0o007:
+            raise ConfigError(f"tls.key: {settings.key}: everybody may read it; run: chmod 600 {settings.key}")
         client_ca = _read(settings.client_ca, "client_ca") if settings.client_ca else None
         try:
             certificate = x509.load_pem_x509_certificate(chain)

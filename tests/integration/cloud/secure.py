@@ -119,4 +119,5 @@ def replace(path: Path, content: bytes) -> None:
     """As a careful administrator would: the whole file at once, and with a time of its own."""
     new = path.with_suffix(".new")
     new.write_bytes(content)
+    new.chmod(path.stat().st_mode & 0o777)
     os.replace(new, path)

@@ -441,6 +441,15 @@ async def test_insecure_is_possible_and_said_at_every_start(tmp_path: Path, capl
     assert caplog.text.count("may publish and subscribe to everything") == 2
 
 
+async def test_a_key_that_everybody_may_read_stops_the_start(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    (pki.hub / "hub.key").chmod(0o644)
+    hub = Hub(HubSettings.model_validate({"listen": "127.0.0.1:0", "data": tmp_path / "data", "tls": pki.hub_pair()}))
+
+    with pytest.raises(ConfigError, match="chmod 600"):
+        await hub.start()
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
