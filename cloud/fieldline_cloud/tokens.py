@@ -75,7 +75,7 @@ def read_tokens(path: Path) -> list[Token]:
     try:
         if len(content) > _FILE_BYTES_MAX:
             raise ValueError
-        return [Token(**record) for record in json.loads(content)["tokens"]]
+        return [_token(**record) for record in json.loads(content)["tokens"]]
     except (ValueError, KeyError, TypeError):
         raise ConfigError(f"{path}: is not a tokens file; move it away and issue the tokens again") from None
 
@@ -102,6 +102,15 @@ def remove_token(path: Path, number: str) -> Token:
         raise ConfigError(f"{path}: has no token {number[:40]!r}; see 'fieldline tokens list --file {path}'")
     _write(path, [token for token in tokens if token.id != number])
     return gone[0]
+
+
+def _token(id: str, identity: str, sha256: str, issued_s: int, expires_s: int | None) -> Token:
+    """One record, checked; TypeError if a field has the wrong kind of value."""
+    if not all(isinstance(one, str) for one in (id, identity, sha256)):
+        raise TypeError
+    if not isinstance(issued_s, int) or not isinstance(expires_s, int | None):
+        raise TypeError
+    return Token(id, identity, sha256, issued_s, expires_s)
 
 
 def _digest(text: str) -> str:

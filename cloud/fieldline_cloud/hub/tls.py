@@ -148,9 +148,10 @@ class RevocationList:
         try:
             crl = x509.load_pem_x509_crl(content)
             issuers = [one for one in x509.load_pem_x509_certificates(roots) if one.subject == crl.issuer]
-        except ValueError:
+            signed = any(crl.is_signature_valid(one.public_key()) for one in issuers)  # type: ignore[arg-type]  # of a CA
+        except (ValueError, TypeError):
             raise ConfigError(f"tls.revoked: {self._path}: is not a revocation list in PEM; copy crl.pem") from None
-        if not any(crl.is_signature_valid(one.public_key()) for one in issuers):  # type: ignore[arg-type]  # of a CA
+        if not signed:
             raise ConfigError(f"tls.revoked: {self._path}: was not signed by {self._client_ca}; copy its own crl.pem")
         return frozenset(one.serial_number for one in crl)
 

@@ -43,7 +43,17 @@ def test_a_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
         read_tokens(path)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"tokens": [{"id": 1}]}', '{"tokens": 5}', "\x00"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"tokens": [{"id": 1}]}',
+        '{"tokens": 5}',
+        '{"tokens": [{"id": "a", "identity": "b", "sha256": "c", "issued_s": 1, "expires_s": "x"}]}',
+        "\x00",
+    ],
+)
 def test_a_file_that_is_something_else_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "t.json"
     path.write_text(content)

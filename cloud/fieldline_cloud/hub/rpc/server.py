@@ -93,11 +93,17 @@ class HubServer:
         """Send away who was revoked or has expired, until cancelled."""
         while True:
             await asyncio.sleep(every_s)
-            self._gate.refresh()
-            for work, caller in list(self._streams.items()):
-                if why := self._gate.why_not(caller):
-                    self._sent_away[work] = HubRefusal.unauthenticated(why)
-                    work.cancel()
+            try:
+                self._send_away()
+            except Exception:  # whatever is in those files, the next look must come: or nobody is ever revoked again
+                log.exception("open streams could not be checked; trying again")
+
+    def _send_away(self) -> None:
+        self._gate.refresh()
+        for work, caller in list(self._streams.items()):
+            if why := self._gate.why_not(caller):
+                self._sent_away[work] = HubRefusal.unauthenticated(why)
+                work.cancel()
 
     async def stop(self, drain_s: float) -> None:
         """Refuse new streams and end the open ones, at the latest after `drain_s`."""
