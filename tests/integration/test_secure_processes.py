@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -182,6 +183,37 @@ async def test_a_gateway_delivers_over_mtls_until_its_certificate_is_revoked(fol
     private = [line for key in folder.rglob("*.key") for line in key.read_text().splitlines() if "-----" not in line]
     for secret in (token, *private):
         assert secret not in errors + log
+
+
+async def test_an_agent_reads_over_mtls(folder: Path) -> None:
+    settings = {**hub_settings(folder, folder / "tokens.json"), "metrics": "127.0.0.1:0"}
+    await asyncio.to_thread(command, "tokens", "issue", "reporting", cwd=folder)
+    access = shows(folder, "anomaly")
+    tls = {"ca": access["FIELDLINE_TLS_CA"], "certificate": access["FIELDLINE_TLS_CERT"]}
+    agent = {
+        "kind": "anomaly",
+        "data": str(folder / "anomaly"),
+        "hub_tls": {**tls, "key": access["FIELDLINE_TLS_KEY"]},
+        "rules": [{"stale": {"after_s": 5}}],
+    }
+    async with HubProcess(folder / "run", settings=settings) as hub:
+        (folder / "anomaly.yaml").write_text(json.dumps({**agent, "hub": hub.address}))
+        process = await asyncio.create_subprocess_exec(
+            BIN / "fieldline", "agent", "anomaly", folder / "anomaly.yaml", env=clean_environment(), stderr=-1
+        )
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while 'durable="anomaly"' not in await asyncio.to_thread(scrape, hub.metrics_port):  # noqa: ASYNC110  # it tells nobody
+                    await asyncio.sleep(0.1)
+        finally:
+            process.terminate()
+            _, said = await process.communicate()
+        assert process.returncode == 0, said
+
+
+def scrape(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+        return str(page.read().decode())
 
 
 async def test_a_token_gets_in_by_its_own_door_from_the_environment(folder: Path) -> None:
