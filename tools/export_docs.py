@@ -133,10 +133,25 @@ _ERROR_SENTENCES = {
     "TOO_MANY": ("tries again", "Streams, durables or topics are at their bound in hub.yaml."),
     "STORAGE": ("tries again", "The log cannot be written or read now, such as on a full disk."),
     "SHUTTING_DOWN": ("tries again", "The hub is being stopped."),
+    "UNAUTHENTICATED": ("`Refused`", "Nobody knows who calls, or its certificate or token was revoked or has expired."),
+    "PERMISSION_DENIED": ("`Refused`", "The identity is known and may not use this topic, filter or name."),
+    "RATE_LIMITED": (
+        "tries again",
+        "The identity is over its limits; `retry_after_ms` says when to come back.",
+    ),
 }
 
 _SDK_GROUPS = {
-    "Connecting, publishing, subscribing": ("Runtime", "Coalescing", "Start", "Subscription", "Delivery", "Message"),
+    "Connecting, publishing, subscribing": (
+        "Runtime",
+        "Tls",
+        "Access",
+        "Coalescing",
+        "Start",
+        "Subscription",
+        "Delivery",
+        "Message",
+    ),
     "What flows": (
         "Reading",
         "Quality",
@@ -157,6 +172,7 @@ _SDK_GROUPS = {
         "DecodeError",
         "HubError",
         "HubUnavailable",
+        "RateLimited",
         "Refused",
         "SequenceGap",
         "BufferFull",

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from fieldline.access_settings import hub_access
 from fieldline.client.backoff import Backoff
 from fieldline_edge.batcher import Batcher
 from fieldline_edge.drivers import Clock, Driver, SystemClock, build_drivers
@@ -40,7 +41,8 @@ class Gateway:
         )
         batcher = Batcher(linger_s=batch.linger_ms / 1000, readings_max=batch.readings_max, bytes_max=batch.bytes_max)
         self.intake = Intake(batcher, self.spool, clock=self.clock)
-        self.uplink = Uplink(settings.hub, name=settings.name, spool=self.spool)
+        access = hub_access(settings.hub_tls, settings.hub_token)
+        self.uplink = Uplink(settings.hub, name=settings.name, spool=self.spool, access=access)
         self.drivers: list[Driver] = build_drivers(
             settings.devices,
             site=settings.site,
@@ -61,8 +63,10 @@ class Gateway:
     async def run(self, *, started: Callable[[], None] | None = None) -> None:
         """Run until stopped or cancelled.
 
-        ConfigError if the spool cannot be opened; `started` is called after it.
+        ConfigError if the spool cannot be opened, or the files of `hub_tls` cannot be read; `started` is called after
+        it.
         """
+        await self.uplink.check()
         await self.spool.open()
         try:
             if started:

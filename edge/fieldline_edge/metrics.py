@@ -84,6 +84,7 @@ class GatewayCollector(Collector):
         yield _gauge("uplink_connected", "1 while the hub takes frames.", int(uplink.connected))
         yield _counter("uplink_connects", "Connections made to the hub.", uplink.connects)
         yield _counter("uplink_refusals", "Times the hub refused for good.", uplink.refusals)
+        yield _counter("uplink_rate_limited", "Times the hub asked to wait, by its rate limit.", uplink.rate_limited)
         yield _counter("uplink_frames_sent", "Frames sent, repeats included.", uplink.frames_sent)
         yield _counter("uplink_bytes_sent", "Bytes of frames sent, repeats included.", uplink.bytes_sent)
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import pydantic
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from fieldline.access_settings import HubTls
 from fieldline.config import FileSettings, Settings
 from fieldline.limits import BATCH_RAW_BYTES_MAX, BATCH_READINGS_MAX
 from fieldline.topics import check_name
@@ -110,6 +111,10 @@ class GatewaySettings(FileSettings):
     """Where the gateway stands; second level of every topic."""
     hub: Address
     """Address of the hub, host:port."""
+    hub_tls: HubTls | None = None
+    """Encryption on the way to the hub; left out: none, which a hub takes on its own machine alone."""
+    hub_token: SecretStr | None = None
+    """Token that says who we are, where there is no certificate. Write `${FIELDLINE_TOKEN}`, not the token itself."""
     batch: BatchSettings = BatchSettings()
     """How readings are gathered into frames."""
     spool: SpoolSettings

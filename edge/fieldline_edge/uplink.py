@@ -7,7 +7,9 @@ hub says it stopped; the hub drops what it already has by its number.
 import asyncio
 import logging
 
+from fieldline.access import Access
 from fieldline.client.backoff import Backoff
+from fieldline.client.link import Link
 from fieldline.client.producer import FrameProducer
 from fieldline.errors import HubUnavailable, Refused, SequenceGap
 from fieldline_edge.spool import Spool
@@ -82,16 +84,19 @@ class Uplink:
         *,
         name: str,
         spool: Spool,
+        access: Access | None = None,
         backoff: Backoff | None = None,
         refused_pause_s: float = 30.0,
     ) -> None:
         self._address = address
         self._name = name
         self._spool = spool
+        self._access = access
         self._backoff = backoff
         self._refused_pause_s = refused_pause_s
         self._producer: FrameProducer | None = None
-        self._past = (0, 0, 0)  # connects, frames and bytes sent by earlier producers
+        self._past = (0, 0, 0, 0)  # connects, frames and bytes sent, rate limits met by earlier producers
+        self._said = ""
         self.refusals = 0
 
     @property
@@ -114,12 +119,24 @@ class Uplink:
         """Bytes of frames sent since the start, those sent again included."""
         return self._past[2] + (self._producer.bytes_sent if self._producer else 0)
 
+    @property
+    def rate_limited(self) -> int:
+        """Times the hub asked us to wait, because we brought more than it lets us."""
+        return self._past[3] + (self._producer.rate_limited if self._producer else 0)
+
+    async def check(self) -> None:
+        """ConfigError if the certificates cannot be read. Connects to nothing."""
+        await Link(self._address, self._access).close()
+
     async def run(self) -> None:
         """Keep sending until cancelled."""
         source = SpoolSource(self._name, self._spool)
         while True:
-            self._past = (self.connects, self.frames_sent, self.bytes_sent)
-            self._producer = FrameProducer(self._address, name=self._name, source=source, backoff=self._backoff)
+            self._past = (self.connects, self.frames_sent, self.bytes_sent, self.rate_limited)
+            connects = self.connects
+            self._producer = FrameProducer(
+                self._address, name=self._name, source=source, backoff=self._backoff, access=self._access
+            )
             try:
                 await self._producer.run()
             except SequenceGap as error:  # resolved by asking again where the hub is
@@ -128,6 +145,13 @@ class Uplink:
                 await asyncio.sleep(1.0)
             except Refused as error:
                 self.refusals += 1
-                fields = {"code": error.code}
-                log.error("the hub refuses our frames: %s; they stay in the spool", error, extra=fields)
+                if self.connects > connects:
+                    self._said = ""  # it took us in between: this is news
+                self._say(error)
                 await asyncio.sleep(self._refused_pause_s)
+
+    def _say(self, error: Refused) -> None:
+        """Log a refusal when it begins; trying again every half minute must not fill the log."""
+        if str(error) != self._said:
+            self._said = str(error)
+            log.error("the hub refuses our frames: %s; they stay in the spool", error, extra={"code": error.code})

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fieldline.access import Access, Tls
     from fieldline.client.message import Delivery, Message
     from fieldline.client.outbox import Coalescing
     from fieldline.client.producer import FrameProducer, FrameSource
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         HubError,
         HubUnavailable,
         LimitError,
+        RateLimited,
         Refused,
         SequenceGap,
     )
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Access",
     "Alert",
     "AlertState",
     "BadName",
@@ -54,6 +57,7 @@ __all__ = [
     "LimitError",
     "Message",
     "Quality",
+    "RateLimited",
     "Reading",
     "Refused",
     "Runtime",
@@ -63,11 +67,16 @@ __all__ = [
     "Subscription",
     "Task",
     "TaskState",
+    "Tls",
     "__version__",
 ]
 
 # Loaded when first used: a tool that only reads a topic or a model does not pay for gRPC (0.15 s).
 _HOMES = {
+    "fieldline.access": (
+        "Access",
+        "Tls",
+    ),
     "fieldline.client.message": (
         "Delivery",
         "Message",
@@ -93,6 +102,7 @@ _HOMES = {
         "HubError",
         "HubUnavailable",
         "LimitError",
+        "RateLimited",
         "Refused",
         "SequenceGap",
     ),

@@ -7,6 +7,7 @@ FieldlineError
 ├── DecodeError             bytes from outside are not what they claim to be
 └── HubError                the hub refused, or is not there
     ├── HubUnavailable      not reachable, or shutting down: trying again may help
+    │   └── RateLimited     over the rate this client may have: `retry_after_s` says when there is room again
     ├── Refused             the hub will say no again: `code` says why
     │   └── SequenceGap     frames are missing: `expected` says which one the hub waits for
     ├── BufferFull          publish(..., wait=False) found no room
@@ -24,6 +25,7 @@ __all__ = [
     "HubError",
     "HubUnavailable",
     "LimitError",
+    "RateLimited",
     "Refused",
     "SequenceGap",
 ]
@@ -63,6 +65,14 @@ class HubError(FieldlineError):
 
 class HubUnavailable(HubError):
     """The hub is not reachable or is shutting down; the same call may succeed later."""
+
+
+class RateLimited(HubUnavailable):
+    """This client brings more than its identity may; the hub has room for it again in `retry_after_s`."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class Refused(HubError):

@@ -9,6 +9,8 @@ import pytest
 from tests.tidy.tree import PACKAGES, ROOT, python_files, text_of
 
 PURE = [
+    "protos/fieldline/access.py",
+    "protos/fieldline/access_settings.py",
     "protos/fieldline/addresses.py",
     "protos/fieldline/errors.py",
     "protos/fieldline/limits.py",

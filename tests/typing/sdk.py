@@ -21,7 +21,13 @@ from fieldline import (
     Runtime,
     Severity,
     Start,
+    Tls,
 )
+
+
+def shows_who_it_is() -> None:
+    Runtime("hub:50051", name="agent", tls=Tls(ca="ca.crt", certificate="agent.crt", key="agent.key"), token="t")
+    Runtime("hub:50051", name="agent", tls=True)  # type: ignore[arg-type]  # which authority to believe must be said
 
 
 async def publishes() -> None:

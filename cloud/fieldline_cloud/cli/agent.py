@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final, Protocol, TypeVar
 
 import typer
 
+from fieldline.access import Access
+from fieldline.access_settings import hub_access
 from fieldline.cli import new_app
 from fieldline.cli.options import start_logging
 from fieldline.cli.until_stopped import until_stopped
@@ -55,7 +57,8 @@ def anomaly(
     running = AnomalyAgent(settings)
     monitor = running.monitor
     gauges = {"tags": lambda: monitor.tags, "alerts_standing": lambda: len(monitor.raised)}
-    asyncio.run(_run(running, settings.hub, settings.name, "anomaly", metrics, gauges))
+    access = hub_access(settings.hub_tls, settings.hub_token)
+    asyncio.run(_run(running, settings.hub, settings.name, access, "anomaly", metrics, gauges))
 
 
 @agent.command()
@@ -77,7 +80,8 @@ def maintenance(
 
     start_logging(log_level)
     settings = _with_options(load(config, MaintenanceSettings), hub, data)
-    asyncio.run(_run(MaintenanceAgent(settings), settings.hub, settings.name, "maintenance", metrics, {}))
+    access = hub_access(settings.hub_tls, settings.hub_token)
+    asyncio.run(_run(MaintenanceAgent(settings), settings.hub, settings.name, access, "maintenance", metrics, {}))
 
 
 def _with_options(settings: _S, hub: str | None, data: Path | None) -> _S:
@@ -89,6 +93,7 @@ async def _run(
     running: _Agent,
     address: str,
     name: str,
+    access: Access,
     kind: str,
     metrics: str | None,
     gauges: Mapping[str, Callable[[], int]],
@@ -98,7 +103,7 @@ async def _run(
     from fieldline_cloud.agents.metrics import StatsCollector
 
     with ExitStack() as at_end:
-        async with Runtime(address, name=name) as runtime:
+        async with Runtime(address, name=name, tls=access.tls, token=access.token) as runtime:
             if metrics:
                 collector = StatsCollector(kind, running.stats, gauges)
                 server = MetricsServer(metrics, collector, lambda: {"ok": runtime.connected})

@@ -21,6 +21,9 @@ def hub(
     listen: Annotated[str | None, typer.Option(help="Address and port for gRPC, e.g. 127.0.0.1:50051")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder for the log")] = None,
     metrics: Annotated[str | None, typer.Option(help="Address and port of /metrics and /healthz")] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Beyond loopback without encryption all the same")
+    ] = False,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error")] = "info",
 ) -> None:
     """Run a hub until Ctrl-C or SIGTERM.
@@ -33,7 +36,7 @@ def hub(
     from fieldline_cloud.hub import Hub, HubSettings  # gRPC is loaded only by those who run a hub
 
     settings = load(config, HubSettings) if config else HubSettings()
-    given = {"listen": listen, "data": data, "metrics": metrics}
+    given = {"listen": listen, "data": data, "metrics": metrics, "insecure": insecure or None}
     settings = settings.model_copy(update={key: value for key, value in given.items() if value is not None})
 
     async def serve() -> None:
@@ -43,6 +46,8 @@ def hub(
             print(f"listening on {host}:{running.port}", flush=True)
             if running.metrics_port:
                 print(f"metrics on http://127.0.0.1:{running.metrics_port}/metrics", flush=True)
+            if running.token_port:
+                print(f"listening for tokens on port {running.token_port}", flush=True)
             await stopped.wait()
 
     try:

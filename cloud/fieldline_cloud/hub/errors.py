@@ -21,16 +21,31 @@ _STATUS = {
     hub_pb2.ERROR_CODE_TOO_MANY: grpc.StatusCode.RESOURCE_EXHAUSTED,
     hub_pb2.ERROR_CODE_STORAGE: grpc.StatusCode.UNAVAILABLE,
     hub_pb2.ERROR_CODE_SHUTTING_DOWN: grpc.StatusCode.UNAVAILABLE,
+    hub_pb2.ERROR_CODE_UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
+    hub_pb2.ERROR_CODE_PERMISSION_DENIED: grpc.StatusCode.PERMISSION_DENIED,
+    hub_pb2.ERROR_CODE_RATE_LIMITED: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
+
+_ABOUT_ACCESS = frozenset(
+    (
+        hub_pb2.ERROR_CODE_TOO_MANY,
+        hub_pb2.ERROR_CODE_UNAUTHENTICATED,
+        hub_pb2.ERROR_CODE_PERMISSION_DENIED,
+        hub_pb2.ERROR_CODE_RATE_LIMITED,
+    )
+)
 
 
 class HubRefusal(FieldlineError):
     """Ends one stream with a typed error. `code` is a fieldline.v1.ErrorCode."""
 
-    def __init__(self, code: hub_pb2.ErrorCode.ValueType, message: str, *, expected_sequence: int = 0) -> None:
+    def __init__(
+        self, code: hub_pb2.ErrorCode.ValueType, message: str, *, expected_sequence: int = 0, retry_after_ms: int = 0
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.expected_sequence = expected_sequence
+        self.retry_after_ms = retry_after_ms
 
     @property
     def status(self) -> grpc.StatusCode:
@@ -42,9 +57,19 @@ class HubRefusal(FieldlineError):
         """The code's name in lower case: the label of the refusal's metric."""
         return hub_pb2.ErrorCode.Name(self.code).removeprefix("ERROR_CODE_").lower()
 
+    @property
+    def is_about_access(self) -> bool:
+        """Whether it belongs into the audit log: somebody wanted what it may not have."""
+        return self.code in _ABOUT_ACCESS
+
     def to_proto(self) -> hub_pb2.Error:
         """As it travels in the trailing metadata."""
-        return hub_pb2.Error(code=self.code, message=str(self), expected_sequence=self.expected_sequence)
+        return hub_pb2.Error(
+            code=self.code,
+            message=str(self),
+            expected_sequence=self.expected_sequence,
+            retry_after_ms=self.retry_after_ms,
+        )
 
     @classmethod
     def protocol(cls, message: str) -> "HubRefusal":
@@ -90,3 +115,23 @@ class HubRefusal(FieldlineError):
     def shutting_down(cls) -> "HubRefusal":
         """The hub is being stopped."""
         return cls(hub_pb2.ERROR_CODE_SHUTTING_DOWN, "the hub is shutting down; connect again in a moment")
+
+    @classmethod
+    def unauthenticated(cls, message: str) -> "HubRefusal":
+        """Nobody knows who calls, or its certificate or token is no good any more."""
+        return cls(hub_pb2.ERROR_CODE_UNAUTHENTICATED, message)
+
+    @classmethod
+    def denied(cls, message: str) -> "HubRefusal":
+        """The identity is known and may not do this."""
+        return cls(hub_pb2.ERROR_CODE_PERMISSION_DENIED, message)
+
+    @classmethod
+    def too_many_of_identity(cls, message: str) -> "HubRefusal":
+        """One identity has as many streams as it may."""
+        return cls(hub_pb2.ERROR_CODE_TOO_MANY, message)
+
+    @classmethod
+    def rate_limited(cls, message: str, wait_s: float) -> "HubRefusal":
+        """The identity brings more than it may; there is room again after `wait_s`."""
+        return cls(hub_pb2.ERROR_CODE_RATE_LIMITED, message, retry_after_ms=max(1, round(wait_s * 1000)))

@@ -11,12 +11,17 @@ from fieldline_cloud.hub.broker import Broker
 from fieldline_cloud.hub.engines.base import StorageError
 from fieldline_cloud.hub.engines.segments import SEGMENT_BYTES, SegmentEngine
 from fieldline_cloud.hub.metrics import HubCollector
-from fieldline_cloud.hub.rpc.server import HubServer
+from fieldline_cloud.hub.rpc.gate import Gate
+from fieldline_cloud.hub.rpc.server import Door, HubServer
 from fieldline_cloud.hub.settings import HubSettings
+from fieldline_cloud.hub.tls import ServerCertificates
 
 __all__ = ["Hub"]
 
 log = logging.getLogger(__name__)
+
+# With TLS and no `auth`: how often open streams are checked for certificates that were revoked or have expired.
+_CHECK_EVERY_S = 10.0
 
 
 class Hub:
@@ -29,11 +34,14 @@ class Hub:
     def __init__(self, settings: HubSettings) -> None:
         self.settings = settings
         self.port = 0
+        self.token_port = 0
+        """Port of `auth.token_listen`; 0: there is none."""
         self.metrics_port = 0
+        self.certificates: ServerCertificates | None = None
         self.broker: Broker
         self._server: HubServer
         self._metrics: MetricsServer | None = None
-        self._trimmer: asyncio.Task[None] | None = None
+        self._chores: list[asyncio.Task[None]] = []
 
     @property
     def refusals(self) -> dict[str, int]:
@@ -49,43 +57,71 @@ class Hub:
 
     async def start(self) -> None:
         """Open the log and listen. Raises ConfigError or StorageError, and then nothing is left open."""
-        host, _ = split_address(self.settings.listen, "listen")
-        if not is_loopback(host):
-            raise ConfigError(
-                f"listen: {self.settings.listen} can be reached from outside, and this hub does not encrypt yet; "
-                "listen on 127.0.0.1 and put a TLS proxy or an SSH tunnel in front"
-            )
+        self._check_exposure()
+        gate, doors = Gate(self.settings), self._doors()
         # At most an eighth of what is kept lies in one segment, so that retention takes small steps.
         segment_bytes = min(SEGMENT_BYTES, max(1 << 18, self.settings.retention.bytes_max // 8))
         engine = await asyncio.to_thread(SegmentEngine, self.settings.data / "log", segment_bytes=segment_bytes)
         self.broker = Broker(engine, self.settings)
-        self._server = HubServer(self.broker)
+        self._server = HubServer(self.broker, gate)
         try:
-            await self._listen()
+            await self._listen(doors)
         except BaseException:
             await self.broker.shut()
             raise
-        self._trimmer = asyncio.create_task(self._trim_forever(), name="retention")
+        self._chores = [asyncio.create_task(self._trim_forever(), name="retention")]
+        if self.settings.auth or self.settings.tls:
+            every_s = self.settings.auth.check_every_s if self.settings.auth else _CHECK_EVERY_S
+            self._chores.append(asyncio.create_task(self._server.watch(every_s), name="access"))
 
-    async def _listen(self) -> None:
+    def _check_exposure(self) -> None:
+        """Refuse to be open to a network by mistake, and say so where it is meant."""
+        settings = self.settings
+        if is_loopback(split_address(settings.listen, "listen")[0]):
+            return
+        if settings.tls is None:
+            if not settings.insecure:
+                raise ConfigError(
+                    f"listen: {settings.listen} can be reached from outside, and nothing would be encrypted; set tls "
+                    "(see docs/how-to/secure-the-hub.md), listen on 127.0.0.1, or say --insecure"
+                )
+            log.warning("INSECURE: %s is open to the network and nothing is encrypted", settings.listen)
+        if settings.auth is None and (settings.tls is None or settings.tls.client_ca is None):
+            log.warning("whoever reaches %s may publish and subscribe to everything; set auth", settings.listen)
+
+    def _doors(self) -> list[Door]:
+        """Where to listen. Raises ConfigError if a certificate cannot be used."""
+        settings = self.settings
+        if settings.tls is None:
+            return [Door(settings.listen)]
+        certificates = self.certificates = ServerCertificates(settings.tls)
+        doors = [Door(settings.listen, certificates.credentials(ask_client=settings.tls.client_ca is not None))]
+        if settings.auth and settings.auth.token_listen:
+            split_address(settings.auth.token_listen, "auth.token_listen")
+            doors.append(Door(settings.auth.token_listen, certificates.credentials(ask_client=False)))
+        return doors
+
+    async def _listen(self, doors: list[Door]) -> None:
         if self.settings.metrics:
             self._metrics = MetricsServer(self.settings.metrics, HubCollector(self), self.health)
             self.metrics_port = self._metrics.port
         try:
-            self.port = await self._server.start(self.settings.listen)
+            ports = await self._server.start(doors)
         except OSError as error:
             if self._metrics:
                 self._metrics.close()
+            where = " or ".join(door.address for door in doors)
             raise ConfigError(
-                f"listen: cannot listen on {self.settings.listen}: is another hub running there? choose another port"
+                f"listen: cannot listen on {where}: is another hub running there? choose another port"
             ) from error
+        self.port, self.token_port = (*ports, 0)[:2]
 
     async def stop(self) -> None:
         """End streams, commit, close."""
-        assert self._trimmer is not None
-        self._trimmer.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._trimmer
+        for chore in self._chores:
+            chore.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await chore
         await self._server.stop(self.settings.drain_s)
         if self._metrics:
             await asyncio.to_thread(self._metrics.close)

@@ -75,6 +75,11 @@ class HubCollector(Collector):
                 sum(s.outlet.queued_bytes for s in subscribers),
             ),
             ("pending_bytes", "Bytes waiting for the disk.", broker.committer.pending_bytes),
+            (
+                "certificate_not_after_seconds",
+                "Unix time at which the hub's certificate ends; 0 without TLS.",
+                self._hub.certificates.not_after_s if self._hub.certificates else 0,
+            ),
             ("log_first_offset", "Oldest offset kept.", log.first_offset),
             ("log_next_offset", "Offset the next frame will get.", log.next_offset),
             ("log_bytes", "Bytes of frames kept.", log.frames_bytes),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fieldline.cli.options import CONNECT_TIMEOUT_S, HubOption, check_hub
+from fieldline.cli.options import CONNECT_TIMEOUT_S, HubOption, check_hub, hub_access_from_environment
 from fieldline.errors import ConfigError, LimitError
 from fieldline.limits import FRAME_RAW_BYTES_MAX
 from fieldline.topics import check_name, check_topic
@@ -25,7 +25,7 @@ def pub(
     ] = None,
     hub: HubOption = "127.0.0.1:50051",
     key: Annotated[str, typer.Option(help="Ordering key")] = "",
-    name: Annotated[str, typer.Option(help="Name of this client")] = "fieldline-pub",
+    name: Annotated[str, typer.Option(envvar="FIELDLINE_NAME", help="Name of this client")] = "fieldline-pub",
 ) -> None:
     """Publish a message, or every line of standard input, and wait until the hub has stored it.
 
@@ -38,12 +38,15 @@ def pub(
     check_topic(topic)
     check_name(name)
     check_hub(hub)
+    access = hub_access_from_environment()
     if message is None and sys.stdin is None:
         raise ConfigError("no message: give one, or send lines to standard input")
     from fieldline import Runtime
 
     async def publish() -> None:
-        async with Runtime(hub, name=name, connect_timeout_s=CONNECT_TIMEOUT_S) as runtime:
+        async with Runtime(
+            hub, name=name, tls=access.tls, token=access.token, connect_timeout_s=CONNECT_TIMEOUT_S
+        ) as runtime:
             if message is not None:
                 await runtime.publish(topic, message.encode(errors="surrogateescape"), key=key)
             else:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from fieldline.cli.options import CONNECT_TIMEOUT_S, HubOption, check_hub
+from fieldline.cli.options import CONNECT_TIMEOUT_S, HubOption, check_hub, hub_access_from_environment
 from fieldline.cli.until_stopped import until_stopped
 from fieldline.errors import ConfigError, DecodeError
 from fieldline.topics import check_filter, check_name
@@ -35,7 +35,7 @@ def sub(
     ] = "live",
     count: Annotated[int | None, typer.Option(help="End after so many lines", min=1)] = None,
     until_end: Annotated[bool, typer.Option("--until-end", help="End when the history has been printed")] = False,
-    name: Annotated[str, typer.Option(help="Name of this client")] = "fieldline-sub",
+    name: Annotated[str, typer.Option(envvar="FIELDLINE_NAME", help="Name of this client")] = "fieldline-sub",
 ) -> None:
     """Print what is published: a line for each reading, alert, task or message, until Ctrl-C.
 
@@ -44,6 +44,7 @@ def sub(
     Exit codes: 0 stopped, 2 bad filter or option, 3 the hub could not be reached or refused.
     """
     check_hub(hub)
+    access = hub_access_from_environment()
     for each in (name, *([durable] if durable else [])):
         check_name(each)
     for topic_filter in filters:
@@ -55,7 +56,7 @@ def sub(
 
     async def follow() -> None:
         async with (
-            Runtime(hub, name=name, connect_timeout_s=CONNECT_TIMEOUT_S) as runtime,
+            Runtime(hub, name=name, tls=access.tls, token=access.token, connect_timeout_s=CONNECT_TIMEOUT_S) as runtime,
             runtime.subscribe(filters, durable=durable, start=begin, ack="manual") as subscription,
         ):
             printing = asyncio.ensure_future(_print(subscription, write, count, until_end))

@@ -12,11 +12,13 @@ from typing import Any, Protocol
 
 import grpc.aio
 
+from fieldline.access import Access
 from fieldline.client.backoff import Backoff
-from fieldline.client.channel import PUBLISH_METHOD, hello, open_channel
-from fieldline.client.status import from_rpc_error
+from fieldline.client.channel import PUBLISH_METHOD, hello
+from fieldline.client.link import Link
+from fieldline.client.status import ConnectionAged
 from fieldline.client.tasks import run_together, stream_error
-from fieldline.errors import HubUnavailable, Refused
+from fieldline.errors import HubUnavailable, RateLimited, Refused
 from fieldline.limits import IN_FLIGHT_BYTES_MAX
 from fieldline.topics import check_name
 from fieldline.v1 import hub_pb2, passthrough_pb2
@@ -27,6 +29,8 @@ log = logging.getLogger(__name__)
 
 _REQUEST_BYTES_MAX = 1 << 20
 _REQUEST_FRAMES_MAX = 256
+# A publisher over its rate is told so about once a second; the log hears of it when it begins.
+_LIMITED_SAID_AGAIN_S = 300.0
 
 
 class FrameSource(Protocol):
@@ -59,18 +63,23 @@ class FrameProducer:
         source: FrameSource,
         backoff: Backoff | None = None,
         in_flight_bytes_max: int = IN_FLIGHT_BYTES_MAX,
-        channel: grpc.aio.Channel | None = None,
+        access: Access | None = None,
+        link: Link | None = None,
     ) -> None:
         self._address = address
+        self._access = access
         self._name = check_name(name, "client name")
         self._source = source
         self._backoff = backoff or Backoff()
         self._in_flight_bytes_max = in_flight_bytes_max
-        self._channel = channel
+        self._link = link
+        self._limited_at_s = float("-inf")
         self.connected = False
         self.connects = 0
         self.frames_sent = 0
         self.bytes_sent = 0
+        self.rate_limited = 0
+        """How often the hub said that we bring too much."""
         self.last_error = ""
 
     @property
@@ -79,21 +88,31 @@ class FrameProducer:
         return max(0, self.connects - 1)
 
     async def run(self) -> None:
-        """Keep the stream up until cancelled. Raises Refused if the hub will never take what we send."""
-        channel = self._channel or open_channel(self._address)
+        """Keep the stream up until cancelled.
+
+        Raises Refused if the hub will never take what we send, and ConfigError if the access files cannot be used.
+        """
+        link = self._link or Link(self._address, self._access)
         try:
             while True:
-                await self._try_once(channel)
-                await asyncio.sleep(self._backoff.next_pause_s())
+                pause_s = await self._try_once(link)
+                await asyncio.sleep(max(pause_s, self._backoff.next_pause_s()))
         finally:
-            if self._channel is None:
-                await channel.close()
+            if self._link is None:
+                await link.close()
 
-    async def _try_once(self, channel: grpc.aio.Channel) -> None:
-        session = _Session(self, channel, self._source, self._in_flight_bytes_max)
+    async def _try_once(self, link: Link) -> float:
+        """One life of the stream; returns how long the hub wants us to wait, 0 if it does not say."""
+        session = _Session(self, link, self._source, self._in_flight_bytes_max)
         began_s = time.monotonic()
         try:
-            await session.run(self._address, self._name)
+            await session.run(self._name)
+        except RateLimited as error:
+            self._note_limit(error)
+            self._backoff.reset()  # the hub knows better when to come back
+            return error.retry_after_s
+        except ConnectionAged:
+            self._backoff.reset()
         except HubUnavailable as error:
             if self.connected or not self.last_error:  # once per outage, not once per try
                 log.warning("hub lost: %s", error)
@@ -106,6 +125,15 @@ class FrameProducer:
             raise
         finally:
             self.connected = False
+        return 0.0
+
+    def _note_limit(self, error: RateLimited) -> None:
+        """Count it, and say it once for as long as it goes on."""
+        self.rate_limited += 1
+        now_s = time.monotonic()
+        if now_s - self._limited_at_s > _LIMITED_SAID_AGAIN_S:
+            log.warning("the hub holds us to our rate: %s; nothing is lost, it takes longer", error)
+        self._limited_at_s = now_s
 
     def _is_up(self) -> None:
         self.connected = True
@@ -121,11 +149,12 @@ class _Session:
     def __init__(
         self,
         producer: FrameProducer,
-        channel: grpc.aio.Channel,
+        link: Link,
         source: FrameSource,
         in_flight_bytes_max: int,
     ) -> None:
         self._producer = producer
+        self._link = link
         self._source = source
         self._in_flight_bytes_max = in_flight_bytes_max
         self._in_flight: deque[tuple[int, int]] = deque()  # (sequence, bytes), in order
@@ -133,22 +162,23 @@ class _Session:
         self._sent = 0
         self._room = asyncio.Event()
         self.stored_something = False
-        self._call: Any = channel.stream_stream(
-            PUBLISH_METHOD,
-            request_serializer=passthrough_pb2.RawPublishRequest.SerializeToString,
-            response_deserializer=hub_pb2.PublishResponse.FromString,
-        )(wait_for_ready=False)
+        self._call: Any = None
 
-    async def run(self, address: str, name: str) -> None:
+    async def run(self, name: str) -> None:
         """Until the stream ends; raises HubUnavailable or Refused, never a gRPC error."""
+        self._call = await self._link.open(
+            PUBLISH_METHOD,
+            passthrough_pb2.RawPublishRequest.SerializeToString,
+            hub_pb2.PublishResponse.FromString,
+        )
         try:
             await self._greet(name)
             await run_together(self._receive(), self._send())
             raise await stream_error(self._call)
         except asyncio.InvalidStateError:  # a write met a stream that had just ended
-            raise from_rpc_error(await stream_error(self._call), address) from None
+            raise self._link.explain(await stream_error(self._call)) from None
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, address) from error
+            raise self._link.explain(error) from error
         finally:
             self._call.cancel()
 

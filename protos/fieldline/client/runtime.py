@@ -7,10 +7,9 @@ import uuid
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
-import grpc.aio
-
+from fieldline.access import Access, Tls
 from fieldline.client.backoff import Backoff
-from fieldline.client.channel import open_channel
+from fieldline.client.link import Link
 from fieldline.client.message import Message
 from fieldline.client.outbox import Batch, Coalescing, Outbox
 from fieldline.client.producer import FrameProducer
@@ -28,8 +27,9 @@ Handler = Callable[[Message], Awaitable[None] | None]
 class Runtime:
     """A connection to the hub at `address` ("host:port"), used as an async context manager.
 
-    `name` is how the hub knows this client: `[A-Za-z0-9_.-]{1,64}`. Publishing needs no connection at the moment it is
-    called: messages wait, within bounds, and are sent again until the hub has acknowledged them, each stored once.
+    `name` is how the hub knows this client: `[A-Za-z0-9_.-]{1,64}`. `tls` and `token` are what it shows a hub that asks
+    who it is; such a hub takes only names that belong to that identity. Publishing needs no connection at the moment it
+    is called: messages wait, within bounds, and are sent again until the hub has acknowledged them, each stored once.
     Leaving the context waits up to `close_timeout_s` for what is still unacknowledged.
 
     If the hub refuses this client for good (a protocol it does not speak, a topic it does not allow), or a handler
@@ -41,17 +41,20 @@ class Runtime:
         address: str = "127.0.0.1:50051",
         *,
         name: str,
+        tls: Tls | None = None,
+        token: str = "",
         coalescing: Coalescing | None = None,
         close_timeout_s: float = 5.0,
         connect_timeout_s: float | None = None,
     ) -> None:
         self.address = address
         self.name = check_name(name, "runtime name")
+        self._access = Access(tls, token)
         self._close_timeout_s = close_timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._source = _OutboxSource(self.name, Outbox(coalescing or Coalescing()))
         self._outbox = self._source.outbox
-        self._channel: grpc.aio.Channel | None = None
+        self._link: Link | None = None
         self._producer: FrameProducer | None = None
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -59,13 +62,16 @@ class Runtime:
         self._closed = False
 
     async def __aenter__(self) -> Self:
-        """Connect in the background; with `connect_timeout_s`, raise HubUnavailable if no hub answers in that time."""
-        self._channel = open_channel(self.address)
+        """Connect in the background; with `connect_timeout_s`, raise HubUnavailable if no hub answers in that time.
+
+        Raises ConfigError if a file of `tls` cannot be used.
+        """
+        self._link = Link(self.address, self._access)
         if self._connect_timeout_s is not None:
             try:
                 await self._reach(self._connect_timeout_s)
             except HubUnavailable:
-                await self._channel.close()
+                await self._link.close()
                 raise
         await self._group.__aenter__()
         return self
@@ -86,7 +92,7 @@ class Runtime:
                     waiter.set_exception(Closed("the runtime was closed before the hub had acknowledged this message"))
                     waiter.exception()
             self._source.wake_all()
-            assert self._channel is not None
+            assert self._link is not None
             try:
                 await self._group.__aexit__(kind, error, trace)
             except BaseExceptionGroup as group:
@@ -94,8 +100,8 @@ class Runtime:
                     raise group.exceptions[0] from None
                 raise
             finally:
-                await self._channel.close()
-                self._channel = None
+                await self._link.close()
+                self._link = None
         return None
 
     @property
@@ -186,11 +192,10 @@ class Runtime:
         Use it as `async with runtime.subscribe(...) as messages: async for message in messages`, or give a handler and
         `await runtime.subscribe(filter, handler)`: it is then called for every message until the runtime is closed.
         """
-        assert self._channel is not None, "use the runtime inside its 'async with'"
+        assert self._link is not None, "use the runtime inside its 'async with'"
         self._subscriptions = [one for one in self._subscriptions if not one.closed]
         subscription = HandledSubscription(
-            self._channel,
-            self.address,
+            self._link,
             name=self.name,
             filters=[filters] if isinstance(filters, str) else filters,
             durable=durable,
@@ -209,13 +214,13 @@ class Runtime:
         task.add_done_callback(self._tasks.discard)
 
     def _check_open(self) -> None:
-        if self._channel is None or self._closed:
+        if self._link is None or self._closed:
             raise Closed("the runtime is not open; use it inside its 'async with'")
 
     def _wake(self, batch: Batch) -> None:
         if self._producer is None and not self._closed:
             self._producer = FrameProducer(
-                self.address, name=self.name, source=self._source, channel=self._channel, backoff=Backoff()
+                self.address, name=self.name, source=self._source, link=self._link, backoff=Backoff()
             )
             self._spawn(self._producer.run())
         self._source.wake()
@@ -243,14 +248,15 @@ class Runtime:
             log.warning("closed with %d bytes the hub had not acknowledged", self._outbox.bytes_waiting)
 
     async def _reach(self, timeout_s: float) -> None:
-        assert self._channel is not None
+        assert self._link is not None
         try:
             async with asyncio.timeout(timeout_s):
-                await self._channel.channel_ready()
+                await self._link.ready()
         except TimeoutError:
             raise HubUnavailable(
                 f"no hub answers at {self.address} within {timeout_s:g} s; "
                 "start one with 'fieldline hub', or check the address"
+                + (" and the certificates" * bool(self._access.tls))
             ) from None
 
 

@@ -4,12 +4,23 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError as ProtobufDecodeError
 
-from fieldline.errors import HubError, HubUnavailable, Refused, SequenceGap
+from fieldline.errors import HubError, HubUnavailable, RateLimited, Refused, SequenceGap
 from fieldline.v1 import hub_pb2
 
-__all__ = ["ERROR_KEY", "from_rpc_error"]
+__all__ = ["ERROR_KEY", "ConnectionAged", "from_rpc_error"]
 
 ERROR_KEY = "fieldline-error-bin"
+
+# No hub of ours asks for more; whatever else does must not put a client to sleep.
+_RETRY_AFTER_S_MAX = 60.0
+
+# How gRPC says that the hub wants its clients to connect again at times (tls.connection_age_s_max).
+_AGED = "max connection age"
+
+
+class ConnectionAged(HubUnavailable):
+    """Nothing is wrong: the connection was old, and the next one shows today's certificates."""
+
 
 _TRY_AGAIN = frozenset(
     (
@@ -24,14 +35,20 @@ _TRY_AGAIN = frozenset(
 )
 
 
-def from_rpc_error(error: grpc.aio.AioRpcError, address: str) -> HubError:
+def from_rpc_error(error: grpc.aio.AioRpcError, address: str, *, tls: bool = False) -> HubError:
     """HubUnavailable where trying again may help, Refused (or SequenceGap) where it will not."""
     detail = error.details() or error.code().name
     typed = _typed(error)
     if typed and typed.code == hub_pb2.ERROR_CODE_DURABLE_IN_USE:
         return HubUnavailable(detail)  # a standby waits for its turn
+    if typed and typed.code == hub_pb2.ERROR_CODE_RATE_LIMITED:
+        return RateLimited(detail, retry_after_s=min(typed.retry_after_ms / 1000, _RETRY_AFTER_S_MAX))
+    if error.code() is grpc.StatusCode.UNAVAILABLE and detail == _AGED:
+        return ConnectionAged(f"hub at {address} asks us to connect again")
     if error.code() in _TRY_AGAIN:
-        return HubUnavailable(f"hub at {address} is not available: {detail}; is it running? (fieldline hub)")
+        # A failed handshake looks like a link that is down: TLS tells the client next to nothing.
+        cure = "is it running, and do both sides trust each other's certificates?" if tls else "is it running?"
+        return HubUnavailable(f"hub at {address} is not available: {detail}; {cure} (fieldline hub)")
     code = hub_pb2.ErrorCode.Name(typed.code).removeprefix("ERROR_CODE_") if typed else error.code().name
     if typed and typed.code == hub_pb2.ERROR_CODE_SEQUENCE_GAP:
         return SequenceGap(detail, expected=typed.expected_sequence)

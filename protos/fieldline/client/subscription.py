@@ -13,8 +13,9 @@ import grpc.aio
 from fieldline.client.acks import AckTracker
 from fieldline.client.backoff import Backoff
 from fieldline.client.channel import SUBSCRIBE_METHOD, hello
+from fieldline.client.link import Link
 from fieldline.client.message import Delivery, Message
-from fieldline.client.status import from_rpc_error
+from fieldline.client.status import ConnectionAged
 from fieldline.client.tasks import run_together, stream_error
 from fieldline.errors import Closed, HubError, HubUnavailable
 from fieldline.limits import FRAME_ENVELOPE_BYTES_MAX
@@ -69,8 +70,7 @@ class Subscription:
 
     def __init__(
         self,
-        channel: grpc.aio.Channel,
-        address: str,
+        link: Link,
         *,
         name: str,
         filters: Sequence[str],
@@ -90,8 +90,8 @@ class Subscription:
         """Of the log when the stream was last opened: what lies below is history. None before the first connect."""
         self.next_offset = 0
         """No delivery below this offset is still to come."""
-        self._channel = channel
-        self._address = address
+        self._link = link
+        self._address = link.address
         self._name = name
         self._start = start
         self._lossy = start.kind == "live" and not durable
@@ -108,6 +108,7 @@ class Subscription:
         self._queued_before = 0  # deliveries of an earlier stream at the head of the queue: outside the window
         self._ack_sent = -1
         self._received_to = -1
+        self._lost = False
         self._closing = False
         self._failure: HubError | None = None
         self._task: asyncio.Task[None] | None = None
@@ -205,26 +206,26 @@ class Subscription:
         try:
             await self._stream()
         except HubUnavailable as error:
-            if not self._closing and (self.connected or not self.connects):
+            aged = isinstance(error, ConnectionAged)
+            if not aged and not self._closing and (self.connected or not self.connects):
+                self._lost = True
                 log.warning("subscription %s lost: %s", ",".join(self.filters), error)
         finally:
             self.connected = False
 
     async def _stream(self) -> None:
-        call: Any = self._channel.stream_stream(
-            SUBSCRIBE_METHOD,
-            request_serializer=hub_pb2.SubscribeRequest.SerializeToString,
-            response_deserializer=hub_pb2.SubscribeResponse.FromString,
-        )()
+        call = await self._link.open(
+            SUBSCRIBE_METHOD, hub_pb2.SubscribeRequest.SerializeToString, hub_pb2.SubscribeResponse.FromString
+        )
         try:
             await call.write(hub_pb2.SubscribeRequest(open=self._open_request()))
             await run_together(self._receive(call), self._send(call))
             if not self._closing:
                 raise await stream_error(call)
         except asyncio.InvalidStateError:
-            raise from_rpc_error(await stream_error(call), self._address) from None
+            raise self._link.explain(await stream_error(call)) from None
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, self._address) from error
+            raise self._link.explain(error) from error
         finally:
             call.cancel()
 
@@ -272,7 +273,8 @@ class Subscription:
         self.connected = True
         self.connects += 1
         self._backoff.reset()
-        if self.connects > 1:
+        if self._lost:
+            self._lost = False
             log.info("subscription %s is back", ",".join(self.filters))
 
     def _begin_anew(self) -> None:

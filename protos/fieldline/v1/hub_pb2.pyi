@@ -83,6 +83,12 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """UNAVAILABLE: the log cannot be written (disk full, say)"""
     ERROR_CODE_SHUTTING_DOWN: _ErrorCode.ValueType  # 13
     """UNAVAILABLE"""
+    ERROR_CODE_UNAUTHENTICATED: _ErrorCode.ValueType  # 14
+    """UNAUTHENTICATED: no identity, or one that was revoked or has expired"""
+    ERROR_CODE_PERMISSION_DENIED: _ErrorCode.ValueType  # 15
+    """PERMISSION_DENIED: the identity may not use this topic, filter or name"""
+    ERROR_CODE_RATE_LIMITED: _ErrorCode.ValueType  # 16
+    """RESOURCE_EXHAUSTED: over the identity's rate; retry_after_ms says until when"""
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper): ...
 
@@ -113,6 +119,12 @@ ERROR_CODE_STORAGE: ErrorCode.ValueType  # 12
 """UNAVAILABLE: the log cannot be written (disk full, say)"""
 ERROR_CODE_SHUTTING_DOWN: ErrorCode.ValueType  # 13
 """UNAVAILABLE"""
+ERROR_CODE_UNAUTHENTICATED: ErrorCode.ValueType  # 14
+"""UNAUTHENTICATED: no identity, or one that was revoked or has expired"""
+ERROR_CODE_PERMISSION_DENIED: ErrorCode.ValueType  # 15
+"""PERMISSION_DENIED: the identity may not use this topic, filter or name"""
+ERROR_CODE_RATE_LIMITED: ErrorCode.ValueType  # 16
+"""RESOURCE_EXHAUSTED: over the identity's rate; retry_after_ms says until when"""
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
 @_typing.final
@@ -762,20 +774,24 @@ class Error(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     EXPECTED_SEQUENCE_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_MS_FIELD_NUMBER: _builtins.int
     code: Global___ErrorCode.ValueType
     message: _builtins.str
     expected_sequence: _builtins.int
     """SEQUENCE_GAP: what the hub waits for"""
+    retry_after_ms: _builtins.int
+    """RATE_LIMITED: when there is room again"""
     def __init__(
         self,
         *,
         code: Global___ErrorCode.ValueType = ...,
         message: _builtins.str = ...,
         expected_sequence: _builtins.int = ...,
+        retry_after_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "expected_sequence", b"expected_sequence", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "expected_sequence", b"expected_sequence", "message", b"message", "retry_after_ms", b"retry_after_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

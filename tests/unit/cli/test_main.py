@@ -21,7 +21,23 @@ from fieldline.errors import (
     Refused,
 )
 
-COMMANDS = ["pub", "sub", "check", "hub", "demo", "simulate", "agent anomaly", "agent maintenance"]
+COMMANDS = [
+    "pub",
+    "sub",
+    "check",
+    "hub",
+    "demo",
+    "simulate",
+    "agent anomaly",
+    "agent maintenance",
+    "certs init",
+    "certs issue",
+    "certs list",
+    "certs revoke",
+    "tokens issue",
+    "tokens list",
+    "tokens revoke",
+]
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:

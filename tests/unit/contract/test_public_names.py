@@ -10,6 +10,7 @@ import pytest
 import fieldline
 
 PUBLIC = [
+    "Access",
     "Alert",
     "AlertState",
     "BadName",
@@ -30,6 +31,7 @@ PUBLIC = [
     "LimitError",
     "Message",
     "Quality",
+    "RateLimited",
     "Reading",
     "Refused",
     "Runtime",
@@ -39,6 +41,7 @@ PUBLIC = [
     "Subscription",
     "Task",
     "TaskState",
+    "Tls",
     "__version__",
 ]
 

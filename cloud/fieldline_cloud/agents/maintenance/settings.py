@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
+from fieldline.access_settings import HubTls
 from fieldline.config import FileSettings, Settings
 from fieldline.model import Severity
 from fieldline.topics import check_filter, check_name
@@ -141,6 +142,10 @@ class MaintenanceSettings(FileSettings):
 
     hub: str = "127.0.0.1:50051"
     """Address of the hub."""
+    hub_tls: HubTls | None = None
+    """Encryption on the way to the hub; left out: none, which a hub takes on its own machine alone."""
+    hub_token: SecretStr | None = None
+    """Token that says who we are, where there is no certificate. Write `${FIELDLINE_TOKEN}`, not the token itself."""
     data: Path = Path("data/maintenance")
     """Folder of the agent's own state (maintenance.db)."""
     name: str = "maintenance"

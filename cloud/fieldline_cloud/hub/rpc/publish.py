@@ -1,6 +1,7 @@
 """The Publish stream: hello, then frames in, cumulative acks out."""
 
 import asyncio
+import time
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from fieldline.v1 import hub_pb2, passthrough_pb2
 from fieldline.wire.frames import check_frame, parse_frame
 from fieldline_cloud.hub.broker import Broker
 from fieldline_cloud.hub.committer import Lane
+from fieldline_cloud.hub.core.access import Account
 from fieldline_cloud.hub.engines.base import Appended, IncomingFrame, ProducerKey, StorageError
 from fieldline_cloud.hub.errors import HubRefusal
 from fieldline_cloud.hub.settings import HubLimits
@@ -32,8 +34,8 @@ def limits_message(limits: HubLimits) -> hub_pb2.Limits:
     )
 
 
-def check_hello(hello: hub_pb2.Hello) -> None:
-    """Refuse clients that speak another protocol, or that have no proper name."""
+def check_hello(hello: hub_pb2.Hello, account: Account | None) -> None:
+    """Refuse clients that speak another protocol, have no proper name, or one that is not theirs."""
     if hello.protocol != PROTOCOL_VERSION:
         raise HubRefusal(
             hub_pb2.ERROR_CODE_PROTOCOL_VERSION,
@@ -43,13 +45,19 @@ def check_hello(hello: hub_pb2.Hello) -> None:
         check_name(hello.name, "client name")
     except BadName as error:
         raise HubRefusal(hub_pb2.ERROR_CODE_BAD_NAME, str(error)) from error
+    if account is not None and (why := account.why_no_client(hello.name)):
+        raise HubRefusal.denied(why)
 
 
 class PublishStream:
-    """One publisher. Frames are checked here and handed to the broker; acks go out as groups are committed."""
+    """One publisher. Frames are checked here and handed to the broker; acks go out as groups are committed.
 
-    def __init__(self, broker: Broker, context: Any) -> None:
+    `account` is the identity it acts for; None: the hub asks nobody.
+    """
+
+    def __init__(self, broker: Broker, context: Any, account: Account | None = None) -> None:
         self._broker = broker
+        self._account = account
         self._context = context
         self._limits = broker.settings.limits
         self._lane = Lane()
@@ -74,11 +82,13 @@ class PublishStream:
         await run_together(self._acknowledge(), self._receive())
 
     async def _greet(self, hello: hub_pb2.PublishHello) -> None:
-        check_hello(hello.hello)
+        check_hello(hello.hello, self._account)
         try:
             check_name(hello.producer, "producer")
         except BadName as error:
             raise HubRefusal(hub_pb2.ERROR_CODE_BAD_NAME, str(error)) from error
+        if self._account is not None and (why := self._account.why_no_producer(hello.producer)):
+            raise HubRefusal.denied(why)
         if hello.epoch > _EPOCH_MAX:
             raise HubRefusal.protocol(f"epoch {hello.epoch} is over {_EPOCH_MAX}")
         self._producer = ProducerKey(hello.producer, hello.epoch)
@@ -95,15 +105,29 @@ class PublishStream:
             if request.WhichOneof("kind") != "frames":
                 raise HubRefusal.protocol("a publish stream says hello once; after it only frames may follow")
             frames = [self._check(data) for data in request.frames.frames]
+            frames, wait_s = self._within_rate(frames)
             if frames:
                 size = sum(len(frame.data) for frame in frames)
                 self._submitted += 1
                 self._unsettled_bytes += size
                 await broker.publish(self._producer, frames, self._lane, partial(self._done, size))
                 await self._below_bound()
+            if wait_s and self._account is not None:
+                raise HubRefusal.rate_limited(self._account.over_rate(), wait_s)
         self._ended = True
         self._changed.set()
         await asyncio.Event().wait()  # the acknowledging half ends the stream once all is settled
+
+    def _within_rate(self, frames: list[IncomingFrame]) -> tuple[list[IncomingFrame], float]:
+        """The frames that may pass now, and how long the others must wait. What passes is in order, so none is lost."""
+        account = self._account
+        if account is None or not account.has_rate:
+            return frames, 0.0
+        now_s = time.monotonic()
+        for index, frame in enumerate(frames):
+            if wait_s := account.wait_s(len(frame.data), now_s):
+                return frames[:index], wait_s
+        return frames, 0.0
 
     async def _below_bound(self) -> None:
         """Read no more while this publisher alone has so much on the way; its own flow control then holds it."""
@@ -126,6 +150,8 @@ class PublishStream:
             raise HubRefusal(hub_pb2.ERROR_CODE_BAD_FRAME, str(error)) from error
         if frame.topic.startswith("$"):
             raise HubRefusal(hub_pb2.ERROR_CODE_BAD_TOPIC, f"topic {frame.topic!r}: topics under '$' are the hub's own")
+        if self._account is not None and (why := self._account.why_no_publish(frame.topic)):
+            raise HubRefusal.denied(why)
         return IncomingFrame(frame.sequence, frame.skipped_frames, frame.topic, frame.count, data)
 
     def _done(self, size: int, outcome: Appended | StorageError) -> None:

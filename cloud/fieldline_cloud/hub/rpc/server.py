@@ -1,8 +1,10 @@
 """The gRPC server: registers the hub's service with health and reflection, and turns refusals into typed errors."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -15,12 +17,15 @@ from fieldline.client.status import ERROR_KEY
 from fieldline.limits import GRPC_MESSAGE_BYTES_MAX
 from fieldline.v1 import hub_pb2, passthrough_pb2
 from fieldline_cloud.hub.broker import Broker
+from fieldline_cloud.hub.core.access import Account
 from fieldline_cloud.hub.engines.base import StorageError
 from fieldline_cloud.hub.errors import HubRefusal
+from fieldline_cloud.hub.rpc.gate import Caller, Gate
 from fieldline_cloud.hub.rpc.publish import PublishStream
 from fieldline_cloud.hub.rpc.subscribe import SubscribeStream
+from fieldline_cloud.hub.settings import TlsSettings
 
-__all__ = ["HubServer"]
+__all__ = ["Door", "HubServer"]
 
 log = logging.getLogger(__name__)
 
@@ -30,41 +35,75 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", GRPC_MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", GRPC_MESSAGE_BYTES_MAX),
     # Clients ping every 30 s (fieldline.client.channel); anything down to 10 s is no reason to send them away.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     # A subscriber that vanished without a word is noticed, and its durable set free, within 30 + 10 s.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),  # or an idle stream would be pinged twice and then hardly ever
     ("grpc.so_reuseport", 0),  # a second hub on the same port must fail, not share
 ]
 
 
-class HubServer:
-    """Serves one broker on one address."""
+@dataclass(frozen=True, slots=True)
+class Door:
+    """An address to listen on; without credentials in plaintext."""
 
-    def __init__(self, broker: Broker) -> None:
+    address: str
+    credentials: grpc.ServerCredentials | None = None
+
+
+class HubServer:
+    """Serves one broker; `gate` says to whom."""
+
+    def __init__(self, broker: Broker, gate: Gate) -> None:
         self._broker = broker
-        self._server = grpc.aio.server(options=_OPTIONS)
+        self._gate = gate
+        tls = broker.settings.tls
+        age = [] if tls is None else _age_options(tls)
+        self._server = grpc.aio.server(options=[*_OPTIONS, *age])
         self._health = health.aio.HealthServicer()
-        self._streams: set[asyncio.Task[Any]] = set()
+        self._streams: dict[asyncio.Task[Any], Caller] = {}
+        self._sent_away: dict[asyncio.Task[Any], HubRefusal] = {}
         self._stopping = False
         self.refusals: dict[str, int] = {}
         """Refused streams by error code."""
 
-    async def start(self, address: str) -> int:
-        """Listen; returns the port. Raises OSError if the address cannot be bound."""
+    async def start(self, doors: Sequence[Door]) -> list[int]:
+        """Listen; returns the ports. Raises OSError if an address cannot be bound."""
         self._server.add_generic_rpc_handlers((self._handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call,unused-ignore]  # newer stubs type it
         services = (_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, self._server)
         try:
-            port = self._server.add_insecure_port(address)
+            ports = [self._open(door) for door in doors]
         except RuntimeError as error:  # gRPC's way of saying that bind failed
             raise OSError(str(error)) from error
         await self._server.start()
         for service in ("", _SERVICE):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        return port
+        return ports
+
+    def _open(self, door: Door) -> int:
+        if door.credentials is None:
+            return int(self._server.add_insecure_port(door.address))
+        return int(self._server.add_secure_port(door.address, door.credentials))
+
+    async def watch(self, every_s: float) -> None:
+        """Send away who was revoked or has expired, until cancelled."""
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                self._send_away()
+            except Exception:  # whatever is in those files, the next look must come: or nobody is ever revoked again
+                log.exception("open streams could not be checked; trying again")
+
+    def _send_away(self) -> None:
+        self._gate.refresh()
+        for work, caller in list(self._streams.items()):
+            if why := self._gate.why_not(caller):
+                self._sent_away[work] = HubRefusal.unauthenticated(why)
+                work.cancel()
 
     async def stop(self, drain_s: float) -> None:
         """Refuse new streams and end the open ones, at the latest after `drain_s`."""
@@ -93,7 +132,7 @@ class HubServer:
         statistics = self._broker.statistics
         statistics.publish_streams += 1
         try:
-            await self._serve(PublishStream(self._broker, context).run, context)
+            await self._serve(lambda account: PublishStream(self._broker, context, account).run(), context)
         finally:
             statistics.publish_streams -= 1
 
@@ -101,34 +140,41 @@ class HubServer:
         statistics = self._broker.statistics
         statistics.subscribe_streams += 1
         try:
-            await self._serve(SubscribeStream(self._broker, context).run, context)
+            await self._serve(lambda account: SubscribeStream(self._broker, context, account).run(), context)
         finally:
             statistics.subscribe_streams -= 1
 
-    async def _serve(self, run: Callable[[], Awaitable[None]], context: Any) -> None:
+    async def _serve(self, run: Callable[[Account | None], Awaitable[None]], context: Any) -> None:
         """Run one stream; a refusal becomes its status. The work is a task of its own, so that a stop can end it."""
+        caller: Caller | None = None
         try:
             self._admit()
-            work = asyncio.ensure_future(run())
-            self._streams.add(work)
-            try:
-                await asyncio.wait([work])
-            except asyncio.CancelledError:  # the client has gone
-                work.cancel()
-                await asyncio.wait([work])
-                work.cancelled() or work.exception()  # nobody is left to be told
-                raise
-            finally:
-                self._streams.discard(work)
-            if work.cancelled():
-                raise HubRefusal.shutting_down()
-            work.result()
+            caller = self._gate.admit(context)
+            with _counted(caller.account):
+                await self._work(run, caller)
         except HubRefusal as refusal:
-            await self._refuse(refusal, context)
+            await self._refuse(refusal, context, caller)
         except StorageError as error:
-            await self._refuse(HubRefusal.storage(error), context)
+            await self._refuse(HubRefusal.storage(error), context, caller)
         except ProtobufDecodeError as error:
-            await self._refuse(HubRefusal.protocol(f"request cannot be read: {error}"), context)
+            await self._refuse(HubRefusal.protocol(f"request cannot be read: {error}"), context, caller)
+
+    async def _work(self, run: Callable[[Account | None], Awaitable[None]], caller: Caller) -> None:
+        work = asyncio.ensure_future(run(caller.account))
+        self._streams[work] = caller
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:  # the client has gone
+            work.cancel()
+            await asyncio.wait([work])
+            work.cancelled() or work.exception()  # nobody is left to be told
+            raise
+        finally:
+            del self._streams[work]
+            sent_away = self._sent_away.pop(work, None)
+        if work.cancelled():
+            raise sent_away or HubRefusal.shutting_down()
+        work.result()
 
     def _admit(self) -> None:
         if self._stopping:
@@ -137,9 +183,30 @@ class HubServer:
         if len(self._streams) >= limit:
             raise HubRefusal.too_many("open streams", limit, "limits.streams_max")
 
-    async def _refuse(self, refusal: HubRefusal, context: Any) -> None:
+    async def _refuse(self, refusal: HubRefusal, context: Any, caller: Caller | None) -> None:
         self.refusals[refusal.name] = self.refusals.get(refusal.name, 0) + 1
         self._broker.statistics.refusals += 1
         log.debug("stream refused: %s", refusal, extra={"code": refusal.name})
+        self._gate.note_refusal(refusal, caller, context.peer())
         trailing = ((ERROR_KEY, refusal.to_proto().SerializeToString()),)
         await context.abort(refusal.status, str(refusal), trailing)
+
+
+def _age_options(tls: TlsSettings) -> list[tuple[str, Any]]:
+    """Connections end at times, so that certificates that were renewed, or have expired, count."""
+    return [
+        ("grpc.max_connection_age_ms", tls.connection_age_s_max * 1000),
+        ("grpc.max_connection_age_grace_ms", tls.connection_grace_s * 1000),
+    ]
+
+
+@contextlib.contextmanager
+def _counted(account: Account | None) -> Iterator[None]:
+    if account is None:
+        yield
+        return
+    account.streams += 1
+    try:
+        yield
+    finally:
+        account.streams -= 1

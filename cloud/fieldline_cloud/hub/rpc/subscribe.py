@@ -12,6 +12,7 @@ from fieldline.limits import FILTERS_PER_SUBSCRIPTION_MAX, PROTOCOL_VERSION
 from fieldline.topics import check_filter, check_name
 from fieldline.v1 import hub_pb2, passthrough_pb2
 from fieldline_cloud.hub.broker import Broker, Subscriber
+from fieldline_cloud.hub.core.access import Account
 from fieldline_cloud.hub.core.outlet import Outlet, Record
 from fieldline_cloud.hub.engines.base import StorageError
 from fieldline_cloud.hub.errors import HubRefusal
@@ -26,10 +27,14 @@ _WINDOW_FRAMES_MAX = 1 << 16
 
 
 class SubscribeStream:
-    """One subscriber: opens its outlet with the broker and sends what comes out of it."""
+    """One subscriber: opens its outlet with the broker and sends what comes out of it.
 
-    def __init__(self, broker: Broker, context: Any) -> None:
+    `account` is the identity it acts for; None: the hub asks nobody.
+    """
+
+    def __init__(self, broker: Broker, context: Any, account: Account | None = None) -> None:
         self._broker = broker
+        self._account = account
         self._context = context
         self._read_to = 0
         self._told_to = 0
@@ -52,7 +57,7 @@ class SubscribeStream:
                     await self._broker.cursors_safe()
 
     async def _open(self, request: hub_pb2.SubscribeOpen) -> Subscriber:
-        check_hello(request.hello)
+        check_hello(request.hello, self._account)
         if not 0 < len(request.filters) <= FILTERS_PER_SUBSCRIPTION_MAX:
             raise HubRefusal(
                 hub_pb2.ERROR_CODE_BAD_FILTER,
@@ -66,6 +71,7 @@ class SubscribeStream:
             durable = check_name(request.durable, "durable") if request.durable else ""
         except BadName as error:
             raise HubRefusal(hub_pb2.ERROR_CODE_BAD_NAME, str(error)) from error
+        self._check_granted(filters, durable)
         return await self._broker.open(
             filters=filters,
             durable=durable,
@@ -75,6 +81,16 @@ class SubscribeStream:
             window_frames=min(request.window.frames, _WINDOW_FRAMES_MAX),
             window_bytes=request.window.bytes,
         )
+
+    def _check_granted(self, filters: list[str], durable: str) -> None:
+        account = self._account
+        if account is None:
+            return
+        reasons = [account.why_no_subscribe(one) for one in filters]
+        if durable:
+            reasons.append(account.why_no_durable(durable))
+        for why in filter(None, reasons):
+            raise HubRefusal.denied(why)
 
     async def _write_opened(self, subscriber: Subscriber) -> None:
         opened = hub_pb2.SubscribeOpened(
