@@ -1,5 +1,6 @@
 """Our figures of the hub bench. Every message is fsynced by the hub before it is acknowledged and before delivery."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,7 +66,8 @@ def replay(messages: int) -> dict[str, float]:
 
 
 def latency(seconds: float, rate: float, pattern: str) -> dict[str, float]:
-    """100 agents, publish to handler, durable."""
+    """100 agents, publish to handler, durable. What earlier runs left unwritten is flushed first."""
+    os.sync()
     with _hub() as (address, pid):
         with Worker(_MODULE, "agents", address, 100, seconds, rate, pattern) as agents:
             values = sorted(agents.hear()["latencies"])
