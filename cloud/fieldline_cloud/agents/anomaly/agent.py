@@ -16,6 +16,7 @@ from typing import Final
 from fieldline import Start
 from fieldline.errors import BadName, DecodeError
 from fieldline.model import Alert, DeviceId
+from fieldline_cloud.agents import outbox
 from fieldline_cloud.agents.anomaly.monitor import AnomalyStats, Monitor
 from fieldline_cloud.agents.anomaly.settings import AnomalySettings
 from fieldline_cloud.agents.anomaly.store import AnomalyStore, Seen
@@ -149,11 +150,9 @@ class AnomalyAgent:
             self._judged = None
 
     async def _publish(self, bus: Bus, store: AnomalyStore) -> None:
-        waiting = await store.outbox()
-        for alert in waiting:
-            await bus.publish(alert.topic, alert.content, stored=True)
-        if waiting:
-            await store.sent(waiting[-1].id)
+        last_id = await outbox.publish(bus, await store.waiting())
+        if last_id is not None:
+            await store.sent(last_id)
 
     async def _last_save(self, store: AnomalyStore) -> None:
         """Keep what was judged since the last save; its frames come again and are then known."""

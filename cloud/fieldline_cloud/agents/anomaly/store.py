@@ -13,16 +13,17 @@ from typing import Final, Self
 
 from fieldline.model import Alert, AlertState, DeviceId
 from fieldline.wire.plant import decode_alert, encode_alert
+from fieldline_cloud.agents import outbox
 from fieldline_cloud.agents.anomaly.monitor import TagState
 from fieldline_cloud.agents.database import Database
 
-__all__ = ["AnomalyStore", "Outgoing", "Saved", "Seen"]
+__all__ = ["AnomalyStore", "Saved", "Seen"]
 
 PRODUCERS_MAX: Final = 4_096
 """Producers whose last frame is remembered; past that the one heard longest ago is forgotten."""
 
 _VERSION: Final = 1
-_SCHEMA: Final = """
+_SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS tags (
     device TEXT NOT NULL, tag TEXT NOT NULL, last_at_ns INTEGER NOT NULL, rules TEXT NOT NULL,
     PRIMARY KEY (device, tag)) WITHOUT ROWID;
@@ -30,9 +31,7 @@ CREATE TABLE IF NOT EXISTS raised (fingerprint TEXT PRIMARY KEY, alert BLOB NOT 
 CREATE TABLE IF NOT EXISTS seen (
     producer TEXT NOT NULL, epoch TEXT NOT NULL, sequence TEXT NOT NULL, touched INTEGER NOT NULL,
     PRIMARY KEY (producer, epoch)) WITHOUT ROWID;  -- text: both numbers are unsigned 64 bit
-CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, content BLOB NOT
-NULL);
-"""
+{outbox.SCHEMA}"""
 
 
 class Seen:
@@ -65,15 +64,6 @@ class Seen:
         changed = [(producer, epoch, sequence) for (producer, epoch), sequence in self._changed.items()]
         self._changed.clear()
         return changed
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """An alert on its way to the hub."""
-
-    id: int
-    topic: str
-    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +112,13 @@ class AnomalyStore:
 
         await self._database.run(work)
 
-    async def outbox(self) -> list[Outgoing]:
+    async def waiting(self) -> list[outbox.Outgoing]:
         """Alerts not yet known to be with the hub, oldest first."""
-        rows = await self._database.run(
-            lambda connection: connection.execute("SELECT id, topic, content FROM outbox ORDER BY id").fetchall()
-        )
-        return [Outgoing(*row) for row in rows]
+        return await self._database.run(outbox.waiting)
 
     async def sent(self, up_to_id: int) -> None:
         """Everything in the outbox up to this id is with the hub."""
-        await self._database.run(lambda connection: connection.execute("DELETE FROM outbox WHERE id <= ?", (up_to_id,)))
+        await self._database.run(lambda connection: outbox.sent(connection, up_to_id))
 
     async def close(self) -> None:
         """Close the file."""
@@ -157,8 +144,7 @@ def _tag_row(state: TagState) -> tuple[str, str, int, str]:
 
 def _keep_alert(connection: sqlite3.Connection, alert: Alert) -> None:
     content = encode_alert(alert)
-    topic = alert.device.alerts_topic
-    connection.execute("INSERT INTO outbox (topic, content) VALUES (?, ?)", (topic, content))
+    outbox.post(connection, [(alert.device.alerts_topic, content)])
     if alert.state is AlertState.RAISED:
         connection.execute("INSERT OR REPLACE INTO raised VALUES (?, ?)", (alert.fingerprint, content))
     else:

@@ -14,11 +14,12 @@ from fieldline import Start
 from fieldline.errors import DecodeError
 from fieldline.model import Alert, TaskState
 from fieldline.wire.plant import decode_alert
+from fieldline_cloud.agents import outbox
 from fieldline_cloud.agents.bus import Bus, FrameIn
 from fieldline_cloud.agents.maintenance.book import Book, Changes, MaintenanceStats
 from fieldline_cloud.agents.maintenance.settings import MaintenanceSettings
 from fieldline_cloud.agents.maintenance.stages import OpenTask
-from fieldline_cloud.agents.maintenance.store import MaintenanceStore, Outgoing
+from fieldline_cloud.agents.maintenance.store import MaintenanceStore
 
 __all__ = ["MaintenanceAgent"]
 
@@ -109,8 +110,6 @@ class MaintenanceAgent:
             log.info("task assigned", extra={**fields, "technician": task.technician})
 
     async def _commit(self, bus: Bus, store: MaintenanceStore, changes: Changes) -> None:
-        waiting: list[Outgoing] = await store.save(changes)
-        for task in waiting:
-            await bus.publish(task.topic, task.content, stored=True)
-        if waiting:
-            await store.sent(waiting[-1].id)
+        last_id = await outbox.publish(bus, await store.save(changes))
+        if last_id is not None:
+            await store.sent(last_id)

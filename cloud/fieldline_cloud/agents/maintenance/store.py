@@ -12,32 +12,22 @@ from typing import Final, Self
 
 from fieldline.model import TaskState
 from fieldline.wire.plant import decode_task, encode_task
+from fieldline_cloud.agents import outbox
 from fieldline_cloud.agents.database import Database
 from fieldline_cloud.agents.maintenance.book import HANDLED_MAX, Changes
 from fieldline_cloud.agents.maintenance.stages import OpenTask
 
-__all__ = ["MaintenanceStore", "Outgoing", "Saved"]
+__all__ = ["MaintenanceStore", "Saved"]
 
 _VERSION: Final = 1
-_SCHEMA: Final = """
+_SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS tasks (id TEXT PRIMARY KEY, is_done INTEGER NOT NULL, task BLOB NOT NULL) WITHOUT
 ROWID; CREATE INDEX IF NOT EXISTS tasks_open ON tasks (is_done) WHERE is_done = 0; CREATE TABLE IF NOT EXISTS
 raised (
     task TEXT NOT NULL, fingerprint TEXT NOT NULL, alert TEXT NOT NULL,
     PRIMARY KEY (task, fingerprint)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS handled (id INTEGER PRIMARY KEY AUTOINCREMENT, alert TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, content BLOB NOT
-NULL);
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A revision on its way to the hub."""
-
-    id: int
-    topic: str
-    content: bytes
+{outbox.SCHEMA}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +53,21 @@ class MaintenanceStore:
         """Open tasks, and the alerts dealt with, oldest first."""
         return await self._database.run(_load)
 
-    async def save(self, changes: Changes) -> list[Outgoing]:
+    async def save(self, changes: Changes) -> list[outbox.Outgoing]:
         """Keep all of it, or, if StorageError is raised, none of it. Returns what is now to be published."""
 
-        def work(connection: sqlite3.Connection) -> list[Outgoing]:
+        def work(connection: sqlite3.Connection) -> list[outbox.Outgoing]:
             for current in (*changes.revisions, *changes.quiet):
                 _keep(connection, current)
-            connection.executemany(
-                "INSERT INTO outbox (topic, content) VALUES (?, ?)",
-                [(current.task.topic, encode_task(current.task)) for current in changes.revisions],
-            )
+            outbox.post(connection, [(current.task.topic, encode_task(current.task)) for current in changes.revisions])
             _keep_handled(connection, changes.handled)
-            return _outbox(connection)
+            return outbox.waiting(connection)
 
         return await self._database.run(work)
 
     async def sent(self, up_to_id: int) -> None:
         """Everything in the outbox up to this id is with the hub."""
-
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM outbox WHERE id <= ?", (up_to_id,))
-
-        await self._database.run(work)
+        await self._database.run(lambda connection: outbox.sent(connection, up_to_id))
 
     async def close(self) -> None:
         """Close the file."""
@@ -114,8 +97,3 @@ def _keep_handled(connection: sqlite3.Connection, handled: Iterable[str]) -> Non
     connection.executemany("INSERT OR IGNORE INTO handled (alert) VALUES (?)", [(key,) for key in handled])
     newest = connection.execute("SELECT coalesce(max(id), 0) FROM handled").fetchone()[0]
     connection.execute("DELETE FROM handled WHERE id <= ?", (newest - HANDLED_MAX,))
-
-
-def _outbox(connection: sqlite3.Connection) -> list[Outgoing]:
-    rows = connection.execute("SELECT id, topic, content FROM outbox ORDER BY id").fetchall()
-    return [Outgoing(*row) for row in rows]

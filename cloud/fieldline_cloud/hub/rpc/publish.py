@@ -11,7 +11,7 @@ from fieldline.client.tasks import run_together
 from fieldline.errors import BadName, BadTopic, DecodeError, LimitError
 from fieldline.limits import FRAME_MESSAGES_MAX, PROTOCOL_VERSION
 from fieldline.topics import check_name
-from fieldline.v1 import hub_pb2, passthrough_pb2
+from fieldline.v1 import hub_pb2
 from fieldline.wire.frames import check_frame, parse_frame
 from fieldline_cloud.hub.broker import Broker
 from fieldline_cloud.hub.committer import Lane
@@ -178,6 +178,3 @@ class PublishStream:
                 raise self._refusal
             if self._ended and self._settled == self._submitted:
                 return
-
-
-REQUEST_TYPE = passthrough_pb2.RawPublishRequest

@@ -21,7 +21,7 @@ async def test_everything_saved_is_there_for_the_next_process(tmp_path: Path) ->
     await store.close()
     following = await AnomalyStore.open(tmp_path)
     saved = await following.load()
-    waiting = await following.outbox()
+    waiting = await following.waiting()
     await following.close()
     assert (saved.tags, saved.raised, saved.seen) == ([STATE], [RAISED], [("gateway-1", 2**64 - 1, 2**64 - 1)])
     assert [alert.topic for alert in waiting] == ["alerts/demo/hall-a/pump-2"]
@@ -33,9 +33,9 @@ async def test_sent_alerts_leave_the_outbox_and_cleared_ones_the_list_of_raised(
     )
     store = await AnomalyStore.open(tmp_path)
     await store.save([], [], [RAISED, cleared])
-    waiting = await store.outbox()
+    waiting = await store.waiting()
     await store.sent(waiting[0].id)
-    assert len(await store.outbox()) == 1
+    assert len(await store.waiting()) == 1
     assert (await store.load()).raised == []
     await store.close()
 
