@@ -1,6 +1,5 @@
 """Settings of a gateway: a file with `kind: gateway`."""
 
-import ipaddress
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from fieldline.access_settings import HubTls
+from fieldline.addresses import is_loopback, parse_address
 from fieldline.config import FileSettings, Settings
 from fieldline.limits import BATCH_RAW_BYTES_MAX, BATCH_READINGS_MAX
 from fieldline.topics import check_name
@@ -29,10 +29,7 @@ __all__ = [
 
 def split_address(address: str) -> tuple[str, int]:
     """(host, port) of `host:port`; ValueError, which shows a right one, if it is not of that form."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise ValueError(f"{address[:80]!r} is not an address; write host:port, like 127.0.0.1:50051")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    return parse_address(address, cure="write host:port, like 127.0.0.1:50051")
 
 
 def _address(address: str) -> str:
@@ -88,7 +85,7 @@ class MetricsSettings(Settings):
     @model_validator(mode="after")
     def _stays_at_home(self) -> "MetricsSettings":
         host, port = split_address(self.listen)
-        if not self.allow_remote and not _is_loopback(host):
+        if not self.allow_remote and not is_loopback(host):
             raise ValueError(
                 f"listen: {self.listen!r} can be reached by other machines; "
                 f"write 127.0.0.1:{port}, or add 'allow_remote: true'"
@@ -151,10 +148,3 @@ def _duplicates(
             error = PydanticCustomError("value_error", "{message}", {"message": message})
             problems.append(InitErrorDetails(type=error, loc=(index, "name"), input=device.name))
     return problems
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -4,15 +4,24 @@ import ipaddress
 
 from fieldline.errors import ConfigError
 
-__all__ = ["is_loopback", "split_address"]
+__all__ = ["is_loopback", "parse_address", "split_address"]
+
+
+def parse_address(address: str, *, cure: str = "write it like 127.0.0.1:50051") -> tuple[str, int]:
+    """("host", port) of "host:port"; ValueError that ends with `cure` otherwise."""
+    host, _, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
+        raise ValueError(f"{address[:80]!r} is not an address; {cure}")
+    return host, int(port)
 
 
 def split_address(address: str, what: str) -> tuple[str, int]:
-    """("host", port) of "host:port"; ConfigError that names `what` otherwise."""
-    host, separator, port = address.rpartition(":")
-    if not separator or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ConfigError(f"{what}: {address[:80]!r} is not an address; write it like 127.0.0.1:50051")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    """As `parse_address`, but with a ConfigError that names `what`."""
+    try:
+        return parse_address(address)
+    except ValueError as error:
+        raise ConfigError(f"{what}: {error}") from None
 
 
 def is_loopback(host: str) -> bool:

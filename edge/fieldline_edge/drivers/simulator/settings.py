@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 import pydantic
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from fieldline.addresses import parse_address
 from fieldline.config import FileSettings, Settings
 from fieldline.topics import check_name, check_topic
 from fieldline_edge.drivers.simulator.faults import FaultKind, moved_signals
@@ -25,11 +26,7 @@ Name = Annotated[str, pydantic.AfterValidator(check_name)]
 
 def split_address(address: str) -> tuple[str, int]:
     """`host:port` as a pair; ValueError with the cure if it is not that."""
-    host, colon, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or int(port) > 65_535:
-        raise ValueError(f"{address!r} is not an address; write it like 127.0.0.1:5020")
-    return host, int(port)
+    return parse_address(address, cure="write it like 127.0.0.1:5020")
 
 
 def _check_address(address: str) -> str:
