@@ -14,4 +14,4 @@ fi
   --python_out="$out" --mypy_out="quiet:$out" protos/fieldline/v1/*.proto
 "$venv/bin/python" -m grpc_tools.protoc -I protos \
   --plugin=protoc-gen-mypy="$venv/bin/protoc-gen-mypy" --plugin=protoc-gen-mypy_grpc="$venv/bin/protoc-gen-mypy_grpc" \
-  --grpc_python_out="$out" --mypy_grpc_out="quiet:$out" protos/fieldline/v1/hub.proto
+  --grpc_python_out="$out" --mypy_grpc_out="quiet:$out" protos/fieldline/v1/hub.proto protos/fieldline/v1/admin.proto

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from fieldline.v1 import hub_pb2
-from fieldline_cloud.hub.core.outlet import Record
+from fieldline_cloud.hub.core.marks import DurableMark, DurableSettings, Redelivery
+from fieldline_cloud.hub.core.record import VOLATILE, Record
 from fieldline_cloud.hub.engines.base import Append, Appended, Engine, IncomingFrame, ProducerKey, StorageError
 from fieldline_cloud.hub.engines.segments import SegmentEngine
 
@@ -70,6 +71,10 @@ def data(sequence: int, topic: str, size: int = 10) -> bytes:
 
 def sequences(records: list[Record]) -> list[int]:
     return [hub_pb2.Delivery.FromString(one.delivery).frame.sequence for one in records]
+
+
+def marks(**next_offsets: int) -> dict[str, DurableMark]:
+    return {name: DurableMark(name, offset) for name, offset in next_offsets.items()}
 
 
 def offsets(records: Any) -> list[int]:
@@ -197,7 +202,7 @@ def test_the_greatest_numbers_that_fit_are_kept(bench: Bench) -> None:
 def test_numbers_that_do_not_fit_are_a_storage_error_and_leave_nothing(bench: Bench) -> None:
     for wrong in (append(1 << 63, producer=ProducerKey("q", 1)), append(1, producer=ProducerKey("p", 1 << 63))):
         with pytest.raises(StorageError):
-            bench.engine.commit([append(1, 2), wrong], {"d": 1})
+            bench.engine.commit([append(1, 2), wrong], marks(d=1))
     assert bench.engine.cursors() == {}
     assert bench.append(1).duplicates == 0
 
@@ -205,7 +210,7 @@ def test_numbers_that_do_not_fit_are_a_storage_error_and_leave_nothing(bench: Be
 def test_everything_is_there_after_a_restart(bench: Bench) -> None:
     bench.append(1, 2, topic="a")
     bench.append(3, topic="b")
-    bench.engine.commit([], {"d": 2, "e": 0})
+    bench.engine.commit([], marks(d=2, e=0))
     before = bench.read_all()
     statistics = bench.engine.statistics()
 
@@ -225,20 +230,126 @@ def test_everything_is_there_after_a_restart(bench: Bench) -> None:
 def test_cursors_never_move_back(bench: Bench) -> None:
     assert bench.engine.cursor("d") is None
     for offset, kept in ((5, 5), (3, 5), (5, 5), (9, 9), (0, 9)):
-        bench.engine.commit([], {"d": offset})
+        bench.engine.commit([], marks(d=offset))
         assert bench.engine.cursor("d") == kept
     bench.reopen()
     assert bench.engine.cursors() == {"d": 9}
 
 
+def test_the_whole_state_of_a_durable_comes_back(bench: Bench) -> None:
+    settings = DurableSettings(
+        filters=("a/#", "b"),
+        group=True,
+        ack_wait_ms=30_000,
+        deliveries_max=5,
+        backoff_ms=(10, 200),
+        hold=True,
+        pending_max=7,
+        created_ms=12,
+    )
+    mark = DurableMark(
+        "d",
+        4,
+        done=(6, 8, 9, 10),
+        redeliveries=(Redelivery(5, 2, (0, 3), "no room"), Redelivery(8, 1)),
+        settings=settings,
+        buried_below=2,
+        buried=(3, 4),
+    )
+    bench.engine.commit([], {"d": mark})
+    bench.reopen()
+    assert bench.engine.durables() == {"d": mark}
+
+
+def test_a_mark_without_settings_leaves_them_as_they_are(bench: Bench) -> None:
+    settings = DurableSettings(filters=("t",), group=True)
+    bench.engine.commit([], {"d": DurableMark("d", 1, settings=settings)})
+    bench.engine.commit([], {"d": DurableMark("d", 2, done=(3, 4))})
+    bench.reopen()
+    assert bench.engine.durables() == {"d": DurableMark("d", 2, done=(3, 4), settings=settings)}
+
+
+def test_a_deleted_durable_is_gone_and_may_begin_anew(bench: Bench) -> None:
+    bench.engine.commit([], marks(d=5))
+    bench.engine.commit([], {"d": DurableMark("d", 0, deleted=True)})
+    bench.reopen()
+    assert bench.engine.durables() == {}
+    bench.engine.commit([], marks(d=2))
+    bench.reopen()
+    assert bench.engine.cursors() == {"d": 2}
+
+
+def test_a_mark_that_says_nothing_new_is_not_written(bench: Bench) -> None:
+    bench.engine.commit([], marks(d=5))
+    before = log_sizes(bench)
+    bench.engine.commit([], marks(d=5))
+    assert log_sizes(bench) == before
+
+
+def test_single_frames_are_fetched_by_their_offsets(bench: Bench) -> None:
+    for n in range(1, 101):
+        bench.append(n, topic=f"t/{n % 3}")
+    wanted = [0, 1, 7, 50, 51, 98, 99]
+    records = bench.engine.fetch(wanted)
+    assert offsets(records) == wanted
+    assert sequences(records) == [offset + 1 for offset in wanted]
+    assert offsets(bench.engine.fetch([99, 100, 5_000])) == [99]
+    assert bench.engine.fetch([]) == []
+    bench.engine.trim(bytes_max=bench.engine.statistics().frames_bytes // 2, before_ms=0)
+    first = bench.engine.statistics().first_offset
+    assert offsets(bench.engine.fetch([0, first - 1, first, 99])) == [first, 99]
+
+
+def test_key_and_expiry_come_back_with_the_frame(bench: Bench) -> None:
+    frames = [
+        IncomingFrame(1, 0, "t", 1, data(1, "t"), key="k", ttl_ms=500),
+        IncomingFrame(2, 0, "t", 1, data(2, "t")),
+        IncomingFrame(3, 0, "t", 1, data(3, "t"), ttl_ms=70),
+    ]
+    appended = bench.engine.commit([Append(PRODUCER, frames)], {})[0]
+    expected = [("k", 1_500), ("", 0), ("", 1_070)]
+    assert [(one.key, one.expires_ms) for one in appended.records] == expected
+    bench.reopen()
+    assert [(one.key, one.expires_ms) for one in bench.read_all()] == expected
+    assert [hub_pb2.Delivery.FromString(one.delivery).stored_at_ms for one in bench.read_all()] == [1_000] * 3
+
+
+def test_frames_that_are_not_durable_are_numbered_and_not_kept(bench: Bench) -> None:
+    before = log_sizes(bench)
+    fleeting = [IncomingFrame(n, 0, "v", 1, data(n, "v"), durable=False) for n in (1, 2)]
+    appended = bench.engine.commit([Append(PRODUCER, fleeting)], {})[0]
+    assert (appended.acked_sequence, offsets(appended.records)) == (2, [VOLATILE, VOLATILE])
+    delivery = hub_pb2.Delivery.FromString(appended.records[0].delivery)
+    assert (delivery.volatile, delivery.producer, delivery.frame.sequence) == (True, "p", 1)
+    assert log_sizes(bench) == before
+
+    mixed = Append(PRODUCER, [*fleeting, fleeting[0]._replace(sequence=3), IncomingFrame(4, 0, "t", 1, data(4, "t"))])
+    appended = bench.engine.commit([mixed], {})[0]
+    assert (appended.acked_sequence, appended.duplicates, offsets(appended.records)) == (4, 2, [VOLATILE, 0])
+    bench.reopen()
+    assert bench.engine.last_sequence(PRODUCER) == 4
+    assert sequences(bench.read_all()) == [4]
+
+
+def test_a_producer_that_was_told_more_than_is_known_goes_on_behind_it(bench: Bench) -> None:
+    bench.append(1, 2)
+    bench.engine.adopt(PRODUCER, 7)
+    bench.engine.adopt(PRODUCER, 5)
+    assert bench.engine.last_sequence(PRODUCER) == 7
+    assert bench.append(9).gap_expected == 8
+    bench.append(8)
+    bench.reopen()
+    assert bench.engine.last_sequence(PRODUCER) == 8
+
+
 def test_a_failed_group_leaves_nothing_behind(bench: Bench) -> None:
     bench.append(1)
-    bench.engine.commit([], {"d": 1})
+    bench.engine.commit([], marks(d=1))
     before = log_sizes(bench)
     broken = append(1, topic="new/topic", producer=ProducerKey("q", 1 << 63))  # noticed when all else is written
 
     with pytest.raises(StorageError):
-        bench.engine.commit([append(2, 3, topic="other"), broken], {"d": 7})
+        bench.engine.commit([append(2, 3, topic="other"), broken], marks(d=7))
 
     for _ in range(2):
         assert log_sizes(bench) == before
@@ -274,7 +385,7 @@ def test_trimming_by_age_takes_what_was_stored_before(bench: Bench) -> None:
 
 def test_a_log_trimmed_to_nothing_goes_on_where_it_was(bench: Bench) -> None:
     bench.append(1, 2, 3)
-    bench.engine.commit([], {"d": 1})
+    bench.engine.commit([], marks(d=1))
     assert bench.engine.trim(bytes_max=0, before_ms=0) == 3
     for _ in range(2):
         statistics = bench.engine.statistics()
@@ -310,7 +421,7 @@ def test_readers_see_whole_groups_in_order_while_others_are_written(bench: Bench
         reader.start()
     for n in range(1, 900, 3):
         bench.append(n, n + 1, n + 2, topic=f"t/{n // 3}")
-        bench.engine.commit([], {"d": n})
+        bench.engine.commit([], marks(d=n))
     done.set()
     for reader in readers:
         reader.join(timeout=30)

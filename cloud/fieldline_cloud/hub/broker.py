@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from fieldline.topics import matches
 from fieldline_cloud.hub.committer import Committer, Lane
+from fieldline_cloud.hub.core.marks import DurableMark
 from fieldline_cloud.hub.core.outlet import Outlet
 from fieldline_cloud.hub.core.topic_index import TopicIndex
 from fieldline_cloud.hub.engines.base import (
@@ -177,7 +178,7 @@ class Broker:
         if len(cursors) >= self.settings.limits.durables_max:
             raise HubRefusal.too_many("durables", self.settings.limits.durables_max, "limits.durables_max")
         position = self.tail if start is None else min(start, self.tail)
-        self.committer.move_cursor(durable, position)
+        self.committer.mark(DurableMark(durable, position))
         await self.cursors_safe()  # a durable that has been opened is known after a crash
         self._refuse_second(durable, client)
         return position
@@ -200,7 +201,7 @@ class Broker:
         if up_to_offset > subscriber.outlet.delivered_to:
             raise HubRefusal.bad_ack(up_to_offset, subscriber.outlet.delivered_to)
         if subscriber.durable:
-            self.committer.move_cursor(subscriber.durable, up_to_offset + 1)
+            self.committer.mark(DurableMark(subscriber.durable, up_to_offset + 1))
 
     async def cursors_safe(self) -> None:
         """Return once every cursor moved so far is on disk; raises StorageError if that cannot be done now."""

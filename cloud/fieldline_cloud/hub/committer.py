@@ -10,8 +10,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from fieldline_cloud.hub.core.marks import DurableMark
 from fieldline_cloud.hub.engines.base import Append, Appended, Engine, StorageError
 
 __all__ = ["Committer", "CommitterStatistics", "Lane"]
@@ -23,8 +24,11 @@ Outcome = Appended | StorageError
 # Seconds; a virtual disk commits in 0.2 ms, an SD card in 5 to 100.
 COMMIT_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
-# A full disk must not become a busy loop: cursors wait so long for the next try, unless frames come first.
-_CURSORS_AGAIN_S = 0.5
+# Marks go to the disk with the next frames. Where none come, they are written alone after so long: an fsync for every
+# ack would be one the next frame has to wait for.
+_MARKS_WAIT_S = 0.02
+# A full disk must not become a busy loop: marks wait so long for the next try, unless frames come first.
+_MARKS_AGAIN_S = 0.5
 
 
 @dataclass(slots=True)
@@ -93,8 +97,8 @@ class Committer:
         self._jobs: deque[_Job] = deque()
         self._jobs_submitted = 0
         self._jobs_taken = 0
-        self._cursors: dict[str, int] = {}
-        self._cursors_due_s = 0.0
+        self._marks: dict[str, DurableMark] = {}
+        self._marks_due_s = 0.0
         self._tasks: deque[_Task] = deque()
         self._stopping = False
         self._failure: StorageError | None = None
@@ -111,14 +115,19 @@ class Committer:
             self._jobs_submitted += 1
             self._wake.notify()
 
-    def move_cursor(self, durable: str, next_offset: int) -> None:
-        """Move a cursor with the next group, never back. Several moves before it become one."""
+    def mark(self, mark: DurableMark) -> None:
+        """Have a durable's state written with the next group; of several before that, the last counts.
+
+        Frames that come soon take it with them; otherwise it is written alone after a moment.
+        """
         with self._wake:
-            self._cursors[durable] = max(next_offset, self._cursors.get(durable, 0))
-            self._wake.notify()
+            if not self._marks:
+                self._marks_due_s = max(self._marks_due_s, time.monotonic() + _MARKS_WAIT_S)
+                self._wake.notify()
+            self._marks[mark.name] = _newer(self._marks.get(mark.name), mark)
 
     async def cursors_safe(self) -> None:
-        """Return once every cursor moved so far is on disk; raises StorageError if that cannot be done now."""
+        """Return once every mark made so far is on disk; raises StorageError if that cannot be done now."""
         await self.call(self._raise_failure)
 
     async def call(self, work: Callable[[], object]) -> object:
@@ -141,19 +150,19 @@ class Committer:
             with self._wake:
                 self._wait_for_work()
                 jobs = self._take_jobs()
-                cursors, self._cursors = self._cursors, {}
+                marks, self._marks = self._marks, {}
                 tasks = self._take_tasks()
-                last = self._stopping and not (jobs or cursors or tasks)
+                last = self._stopping and not (jobs or marks or tasks)
             if last:
                 return
-            if jobs or cursors:
-                self._commit(jobs, cursors)
+            if jobs or marks:
+                self._commit(jobs, marks)
             for task in tasks:
                 self._do(task)
 
     def _wait_for_work(self) -> None:
         while not (self._jobs or self._tasks or self._stopping):
-            pause_s = self._cursors_due_s - time.monotonic() if self._cursors else None
+            pause_s = self._marks_due_s - time.monotonic() if self._marks else None
             if pause_s is not None and pause_s <= 0:
                 return
             self._wake.wait(pause_s)
@@ -174,24 +183,24 @@ class Committer:
             taken.append(self._tasks.popleft())
         return taken
 
-    def _commit(self, jobs: list[_Job], cursors: dict[str, int]) -> None:
+    def _commit(self, jobs: list[_Job], marks: dict[str, DurableMark]) -> None:
         began = time.perf_counter()
         sound = [job for job in jobs if job.lane.failed is None]
         results: list[Appended] = []
         try:
-            if sound or cursors:
-                results = self._engine.commit([job.append for job in sound], cursors)
+            if sound or marks:
+                results = self._engine.commit([job.append for job in sound], marks)
                 self._observe(time.perf_counter() - began)
         except StorageError as error:
-            self._failed(sound, cursors, error)
+            self._failed(sound, marks, error)
         except Exception as error:  # a bug in the engine: whoever waits must hear of it, and the writer must live on
             log.exception("log writer met an unexpected error")
-            self._failed(sound, cursors, StorageError(f"log cannot be written: unexpected {error!r}; please report it"))
+            self._failed(sound, marks, StorageError(f"log cannot be written: unexpected {error!r}; please report it"))
         stored = iter(results)
         outcomes = [job.lane.failed or next(stored) for job in jobs]
         self._in_loop(self._finish, jobs, outcomes)
 
-    def _failed(self, jobs: list[_Job], cursors: dict[str, int], error: StorageError) -> None:
+    def _failed(self, jobs: list[_Job], marks: dict[str, DurableMark], error: StorageError) -> None:
         self.statistics.failures += 1
         if self._failure is None:
             log.error("log cannot be written; publishers are told to try again: %s", error)
@@ -200,10 +209,10 @@ class Committer:
             job.lane.failed = error
         with self._wake:
             if self._stopping:
-                return  # the cursors stay where they were: their subscribers will be given something twice
-            for durable, next_offset in cursors.items():
-                self._cursors[durable] = max(next_offset, self._cursors.get(durable, 0))
-            self._cursors_due_s = time.monotonic() + _CURSORS_AGAIN_S
+                return  # the durables stay where they were: their subscribers will be given something twice
+            for mark in marks.values():
+                self._marks[mark.name] = _newer(mark, self._marks.get(mark.name))
+            self._marks_due_s = time.monotonic() + _MARKS_AGAIN_S
 
     def _observe(self, seconds: float) -> None:
         if self._failure is not None:
@@ -225,7 +234,7 @@ class Committer:
             job.done(outcome)
 
     def _raise_failure(self) -> None:
-        if self._failure is not None and self._cursors:
+        if self._failure is not None and self._marks:
             raise StorageError(str(self._failure))
 
     def _do(self, task: _Task) -> None:
@@ -239,6 +248,17 @@ class Committer:
     def _in_loop(self, function: Callable[..., None], *arguments: object) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def _newer(earlier: DurableMark | None, later: DurableMark | None) -> DurableMark:
+    """The later mark, with the settings of the earlier one if it brings none of its own. Cursors never move back."""
+    if later is None or earlier is None:
+        found = later or earlier
+        assert found is not None
+        return found
+    if later.next_offset < earlier.next_offset and not (later.deleted or earlier.deleted):
+        return earlier
+    return replace(later, settings=earlier.settings) if later.settings is None else later
 
 
 def _settle(future: "asyncio.Future[object]", result: object, error: Exception | None) -> None:

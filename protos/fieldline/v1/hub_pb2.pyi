@@ -50,6 +50,31 @@ ENCODING_READINGS: Encoding.ValueType  # 3
 """ReadingBatch (readings.proto)"""
 Global___Encoding: _TypeAlias = Encoding  # noqa: Y015
 
+class _Outcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OUTCOME_UNSPECIFIED: _Outcome.ValueType  # 0
+    OUTCOME_HANDLED: _Outcome.ValueType  # 1
+    """a subscriber has acknowledged it"""
+    OUTCOME_REFUSED: _Outcome.ValueType  # 2
+    """a subscriber has refused (nacked) it"""
+    OUTCOME_NO_RECEIVER: _Outcome.ValueType  # 3
+    """nobody listens to that topic, and no durable subscription waits for it"""
+
+class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper): ...
+
+OUTCOME_UNSPECIFIED: Outcome.ValueType  # 0
+OUTCOME_HANDLED: Outcome.ValueType  # 1
+"""a subscriber has acknowledged it"""
+OUTCOME_REFUSED: Outcome.ValueType  # 2
+"""a subscriber has refused (nacked) it"""
+OUTCOME_NO_RECEIVER: Outcome.ValueType  # 3
+"""nobody listens to that topic, and no durable subscription waits for it"""
+Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
+
 class _ErrorCode:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -78,7 +103,7 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     ERROR_CODE_DURABLE_IN_USE: _ErrorCode.ValueType  # 10
     """ALREADY_EXISTS"""
     ERROR_CODE_TOO_MANY: _ErrorCode.ValueType  # 11
-    """RESOURCE_EXHAUSTED: streams, subscriptions, durables, topics"""
+    """RESOURCE_EXHAUSTED: streams, subscriptions, durables, topics, agents"""
     ERROR_CODE_STORAGE: _ErrorCode.ValueType  # 12
     """UNAVAILABLE: the log cannot be written (disk full, say)"""
     ERROR_CODE_SHUTTING_DOWN: _ErrorCode.ValueType  # 13
@@ -89,6 +114,12 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """PERMISSION_DENIED: the identity may not use this topic, filter or name"""
     ERROR_CODE_RATE_LIMITED: _ErrorCode.ValueType  # 16
     """RESOURCE_EXHAUSTED: over the identity's rate; retry_after_ms says until when"""
+    ERROR_CODE_TIMED_OUT: _ErrorCode.ValueType  # 17
+    """DEADLINE_EXCEEDED: no hello, or no heartbeat, in time"""
+    ERROR_CODE_NOT_FOUND: _ErrorCode.ValueType  # 18
+    """NOT_FOUND: no durable of that name, say"""
+    ERROR_CODE_NAME_IN_USE: _ErrorCode.ValueType  # 19
+    """ALREADY_EXISTS: an agent of that name is present"""
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper): ...
 
@@ -114,7 +145,7 @@ ERROR_CODE_BAD_ACK: ErrorCode.ValueType  # 9
 ERROR_CODE_DURABLE_IN_USE: ErrorCode.ValueType  # 10
 """ALREADY_EXISTS"""
 ERROR_CODE_TOO_MANY: ErrorCode.ValueType  # 11
-"""RESOURCE_EXHAUSTED: streams, subscriptions, durables, topics"""
+"""RESOURCE_EXHAUSTED: streams, subscriptions, durables, topics, agents"""
 ERROR_CODE_STORAGE: ErrorCode.ValueType  # 12
 """UNAVAILABLE: the log cannot be written (disk full, say)"""
 ERROR_CODE_SHUTTING_DOWN: ErrorCode.ValueType  # 13
@@ -125,6 +156,12 @@ ERROR_CODE_PERMISSION_DENIED: ErrorCode.ValueType  # 15
 """PERMISSION_DENIED: the identity may not use this topic, filter or name"""
 ERROR_CODE_RATE_LIMITED: ErrorCode.ValueType  # 16
 """RESOURCE_EXHAUSTED: over the identity's rate; retry_after_ms says until when"""
+ERROR_CODE_TIMED_OUT: ErrorCode.ValueType  # 17
+"""DEADLINE_EXCEEDED: no hello, or no heartbeat, in time"""
+ERROR_CODE_NOT_FOUND: ErrorCode.ValueType  # 18
+"""NOT_FOUND: no durable of that name, say"""
+ERROR_CODE_NAME_IN_USE: ErrorCode.ValueType  # 19
+"""ALREADY_EXISTS: an agent of that name is present"""
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
 @_typing.final
@@ -141,11 +178,14 @@ class Frame(_message.Message):
     PUBLISHED_AT_NS_FIELD_NUMBER: _builtins.int
     SKIPPED_FRAMES_FIELD_NUMBER: _builtins.int
     SKIPPED_COUNT_FIELD_NUMBER: _builtins.int
+    TTL_MS_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    DEAD_LETTER_FIELD_NUMBER: _builtins.int
     topic: _builtins.str
     key: _builtins.str
     """ordering key; empty: the topic orders"""
     sequence: _builtins.int
-    """per (producer, epoch), from 1"""
+    """Per (producer, epoch), from 1. 0: volatile, that is handed to who listens now, neither stored nor acknowledged."""
     count: _builtins.int
     """messages (or readings) in the body"""
     encoding: Global___Encoding.ValueType
@@ -160,6 +200,14 @@ class Frame(_message.Message):
     """
     skipped_count: _builtins.int
     """messages (or readings) in the skipped frames"""
+    ttl_ms: _builtins.int
+    """not delivered later than so long after the hub has got it; 0: no such end"""
+    receipt: _builtins.bool
+    """the publisher wants to hear who has handled it (PublishResponse.receipt)"""
+    @_builtins.property
+    def dead_letter(self) -> Global___DeadLetter:
+        """set by the hub on what it puts under $dead/"""
+
     def __init__(
         self,
         *,
@@ -173,14 +221,66 @@ class Frame(_message.Message):
         published_at_ns: _builtins.int = ...,
         skipped_frames: _builtins.int = ...,
         skipped_count: _builtins.int = ...,
+        ttl_ms: _builtins.int = ...,
+        receipt: _builtins.bool = ...,
+        dead_letter: Global___DeadLetter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dead_letter", b"dead_letter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "count", b"count", "crc32", b"crc32", "encoding", b"encoding", "key", b"key", "published_at_ns", b"published_at_ns", "sequence", b"sequence", "skipped_count", b"skipped_count", "skipped_frames", b"skipped_frames", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "count", b"count", "crc32", b"crc32", "dead_letter", b"dead_letter", "encoding", b"encoding", "key", b"key", "published_at_ns", b"published_at_ns", "receipt", b"receipt", "sequence", b"sequence", "skipped_count", b"skipped_count", "skipped_frames", b"skipped_frames", "topic", b"topic", "ttl_ms", b"ttl_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Frame: _TypeAlias = Frame  # noqa: Y015
+
+@_typing.final
+class DeadLetter(_message.Message):
+    """What became of a delivery that was given up: stands on the copy of its frame under $dead/<durable>/<topic>."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DURABLE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    PRODUCER_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    durable: _builtins.str
+    reason: _builtins.str
+    """the last nack's, or "ack wait" """
+    deliveries: _builtins.int
+    """how often it was tried"""
+    offset: _builtins.int
+    """of the original frame"""
+    producer: _builtins.str
+    """whose numbering the original is part of, with its epoch and sequence"""
+    epoch: _builtins.int
+    sequence: _builtins.int
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """positions of the messages that failed; empty: all"""
+
+    def __init__(
+        self,
+        *,
+        durable: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        deliveries: _builtins.int = ...,
+        offset: _builtins.int = ...,
+        producer: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        sequence: _builtins.int = ...,
+        messages: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries", b"deliveries", "durable", b"durable", "epoch", b"epoch", "messages", b"messages", "offset", b"offset", "producer", b"producer", "reason", b"reason", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeadLetter: _TypeAlias = DeadLetter  # noqa: Y015
 
 @_typing.final
 class MessageBlock(_message.Message):
@@ -343,10 +443,15 @@ class PublishHello(_message.Message):
     HELLO_FIELD_NUMBER: _builtins.int
     PRODUCER_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
+    ACKED_SEQUENCE_FIELD_NUMBER: _builtins.int
     producer: _builtins.str
     """[A-Za-z0-9_.-]{1,64}"""
     epoch: _builtins.int
     """identity of the sequence: a new one where numbering starts again at 1"""
+    acked_sequence: _builtins.int
+    """The last sequence the hub has acknowledged to this producer. A hub that knows less has been restored from an old
+    backup, or had not stored a frame of a topic that is not durable; it goes on behind this one.
+    """
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     def __init__(
@@ -355,10 +460,11 @@ class PublishHello(_message.Message):
         hello: Global___Hello | None = ...,
         producer: _builtins.str = ...,
         epoch: _builtins.int = ...,
+        acked_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "hello", b"hello", "producer", b"producer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acked_sequence", b"acked_sequence", "epoch", b"epoch", "hello", b"hello", "producer", b"producer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -390,25 +496,67 @@ class PublishResponse(_message.Message):
 
     WELCOME_FIELD_NUMBER: _builtins.int
     ACK_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___PublishWelcome: ...
     @_builtins.property
     def ack(self) -> Global___PublishAck: ...
+    @_builtins.property
+    def receipt(self) -> Global___Receipt: ...
     def __init__(
         self,
         *,
         welcome: Global___PublishWelcome | None = ...,
         ack: Global___PublishAck | None = ...,
+        receipt: Global___Receipt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "kind", b"kind", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "kind", b"kind", "receipt", b"receipt", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "kind", b"kind", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "kind", b"kind", "receipt", b"receipt", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "ack"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "ack", "receipt"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___PublishResponse: _TypeAlias = PublishResponse  # noqa: Y015
+
+@_typing.final
+class Receipt(_message.Message):
+    """What became of a frame with `receipt` set; at most one for each frame, only on the stream that brought it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    outcome: Global___Outcome.ValueType
+    by: _builtins.str
+    """client name of the subscriber that handled or refused it"""
+    reason: _builtins.str
+    """of a refusal"""
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """refused: positions of the messages it is about; empty: all"""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        outcome: Global___Outcome.ValueType = ...,
+        by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        messages: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "messages", b"messages", "outcome", b"outcome", "reason", b"reason", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Receipt: _TypeAlias = Receipt  # noqa: Y015
 
 @_typing.final
 class PublishWelcome(_message.Message):
@@ -465,24 +613,28 @@ class SubscribeRequest(_message.Message):
     OPEN_FIELD_NUMBER: _builtins.int
     ACK_FIELD_NUMBER: _builtins.int
     TAKEN_FIELD_NUMBER: _builtins.int
+    SETTLE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def open(self) -> Global___SubscribeOpen: ...
     @_builtins.property
     def ack(self) -> Global___SubscribeAck: ...
     @_builtins.property
     def taken(self) -> Global___Taken: ...
+    @_builtins.property
+    def settle(self) -> Global___Settle: ...
     def __init__(
         self,
         *,
         open: Global___SubscribeOpen | None = ...,
         ack: Global___SubscribeAck | None = ...,
         taken: Global___Taken | None = ...,
+        settle: Global___Settle | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "kind", b"kind", "open", b"open", "taken", b"taken"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "kind", b"kind", "open", b"open", "settle", b"settle", "taken", b"taken"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "kind", b"kind", "open", b"open", "taken", b"taken"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "kind", b"kind", "open", b"open", "settle", b"settle", "taken", b"taken"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["open", "ack", "taken"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["open", "ack", "taken", "settle"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -498,6 +650,7 @@ class SubscribeOpen(_message.Message):
     START_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
     LOSSY_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     durable: _builtins.str
     """name of the cursor kept by the hub; empty: none"""
     lossy: _builtins.bool
@@ -514,6 +667,10 @@ class SubscribeOpen(_message.Message):
     def window(self) -> Global___Window:
         """what may be on the way or waiting at the subscriber"""
 
+    @_builtins.property
+    def options(self) -> Global___DurableOptions:
+        """for a durable; the latest opening's hold"""
+
     def __init__(
         self,
         *,
@@ -523,14 +680,59 @@ class SubscribeOpen(_message.Message):
         start: Global___Start | None = ...,
         window: Global___Window | None = ...,
         lossy: _builtins.bool = ...,
+        options: Global___DurableOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "start", b"start", "window", b"window"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "options", b"options", "start", b"start", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["durable", b"durable", "filters", b"filters", "hello", b"hello", "lossy", b"lossy", "start", b"start", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["durable", b"durable", "filters", b"filters", "hello", b"hello", "lossy", b"lossy", "options", b"options", "start", b"start", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubscribeOpen: _TypeAlias = SubscribeOpen  # noqa: Y015
+
+@_typing.final
+class DurableOptions(_message.Message):
+    """How a durable subscription is worked off."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    ACK_WAIT_MS_FIELD_NUMBER: _builtins.int
+    DELIVERIES_MAX_FIELD_NUMBER: _builtins.int
+    BACKOFF_MS_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    PENDING_MAX_FIELD_NUMBER: _builtins.int
+    group: _builtins.bool
+    """several clients share it: each frame to one of them, same key to the same one"""
+    ack_wait_ms: _builtins.int
+    """delivered and not settled for so long: delivered again; 0: not by a timer"""
+    deliveries_max: _builtins.int
+    """tried so often and not done: a dead letter; 0: no such end"""
+    hold: _builtins.bool
+    """retention keeps what it has not acknowledged"""
+    pending_max: _builtins.int
+    """frames delivered and not settled, over all clients; 0: the hub's own bound"""
+    @_builtins.property
+    def backoff_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """pause before the second, third, ... delivery; the last one repeats"""
+
+    def __init__(
+        self,
+        *,
+        group: _builtins.bool = ...,
+        ack_wait_ms: _builtins.int = ...,
+        deliveries_max: _builtins.int = ...,
+        backoff_ms: _abc.Iterable[_builtins.int] | None = ...,
+        hold: _builtins.bool = ...,
+        pending_max: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_wait_ms", b"ack_wait_ms", "backoff_ms", b"backoff_ms", "deliveries_max", b"deliveries_max", "group", b"group", "hold", b"hold", "pending_max", b"pending_max"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DurableOptions: _TypeAlias = DurableOptions  # noqa: Y015
 
 @_typing.final
 class Start(_message.Message):
@@ -539,24 +741,32 @@ class Start(_message.Message):
     LIVE_FIELD_NUMBER: _builtins.int
     EARLIEST_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    LAST_VALUES_FIELD_NUMBER: _builtins.int
     live: _builtins.bool
     """what comes from now on (the default)"""
     earliest: _builtins.bool
     """everything kept"""
     offset: _builtins.int
     """from this offset on"""
+    since_ms: _builtins.int
+    """what the hub has stored since (Unix time in ms)"""
+    last_values: _builtins.bool
+    """the last frame of every topic, then what comes from now on; not for durables"""
     def __init__(
         self,
         *,
         live: _builtins.bool = ...,
         earliest: _builtins.bool = ...,
         offset: _builtins.int = ...,
+        since_ms: _builtins.int = ...,
+        last_values: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["earliest", b"earliest", "kind", b"kind", "live", b"live", "offset", b"offset"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["earliest", b"earliest", "kind", b"kind", "last_values", b"last_values", "live", b"live", "offset", b"offset", "since_ms", b"since_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["earliest", b"earliest", "kind", b"kind", "live", b"live", "offset", b"offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["earliest", b"earliest", "kind", b"kind", "last_values", b"last_values", "live", b"live", "offset", b"offset", "since_ms", b"since_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["live", "earliest", "offset"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["live", "earliest", "offset", "since_ms", "last_values"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -611,7 +821,9 @@ Global___Taken: _TypeAlias = Taken  # noqa: Y015
 
 @_typing.final
 class SubscribeAck(_message.Message):
-    """Everything delivered on this stream up to and including this offset is done."""
+    """Every first delivery on this stream up to and including this offset is done. Says nothing about deliveries with a
+    delivery_count above 1: those are settled by name, because an ack could cross them on the way.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -629,6 +841,78 @@ class SubscribeAck(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubscribeAck: _TypeAlias = SubscribeAck  # noqa: Y015
+
+@_typing.final
+class Settle(_message.Message):
+    """What became of single deliveries of this stream, named by offset, in any order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DONE_FIELD_NUMBER: _builtins.int
+    NACKS_FIELD_NUMBER: _builtins.int
+    IN_PROGRESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def done(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def nacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Nack]: ...
+    @_builtins.property
+    def in_progress(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """the ack wait begins anew"""
+
+    def __init__(
+        self,
+        *,
+        done: _abc.Iterable[_builtins.int] | None = ...,
+        nacks: _abc.Iterable[Global___Nack] | None = ...,
+        in_progress: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "in_progress", b"in_progress", "nacks", b"nacks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Settle: _TypeAlias = Settle  # noqa: Y015
+
+@_typing.final
+class Nack(_message.Message):
+    """Could not be done now: to be delivered again, to whoever shares the subscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    DELAY_MS_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    GIVE_UP_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    delay_ms: _builtins.int
+    """pause before that; unset: the durable's backoff"""
+    reason: _builtins.str
+    give_up: _builtins.bool
+    """do not try again: a dead letter at once"""
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """positions of the messages that failed, the others are done; empty: all failed"""
+
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+        delay_ms: _builtins.int | None = ...,
+        messages: _abc.Iterable[_builtins.int] | None = ...,
+        reason: _builtins.str = ...,
+        give_up: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_delay_ms", b"_delay_ms", "delay_ms", b"delay_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delay_ms", b"_delay_ms", "delay_ms", b"delay_ms", "give_up", b"give_up", "messages", b"messages", "offset", b"offset", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__delay_ms: _TypeAlias = _typing.Literal["delay_ms"]  # noqa: Y015
+    _WhichOneofArgType__delay_ms: _TypeAlias = _typing.Literal["_delay_ms", b"_delay_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__delay_ms) -> _WhichOneofReturnType__delay_ms | None: ...
+
+Global___Nack: _TypeAlias = Nack  # noqa: Y015
 
 @_typing.final
 class SubscribeResponse(_message.Message):
@@ -720,13 +1004,32 @@ class Delivery(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     FRAME_FIELD_NUMBER: _builtins.int
     MISSED_FRAMES_FIELD_NUMBER: _builtins.int
+    STORED_AT_MS_FIELD_NUMBER: _builtins.int
+    DELIVERY_COUNT_FIELD_NUMBER: _builtins.int
+    ONLY_FIELD_NUMBER: _builtins.int
+    VOLATILE_FIELD_NUMBER: _builtins.int
+    LAST_VALUE_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
     producer: _builtins.str
     epoch: _builtins.int
     missed_frames: _builtins.int
-    """Frames a live-only subscriber lost just before this one, because it read too slowly."""
+    """Frames a live-only subscriber lost just before this one, because it read too slowly. On a durable's first delivery:
+    1 if retention took something it had not read.
+    """
+    stored_at_ms: _builtins.int
+    """when the hub got it (Unix time)"""
+    delivery_count: _builtins.int
+    """0 or 1: the first time"""
+    volatile: _builtins.bool
+    """not in the log: `offset` says nothing, and it cannot be acknowledged"""
+    last_value: _builtins.bool
+    """sent because it is the last of its topic, not because it is new"""
     @_builtins.property
     def frame(self) -> Global___Frame: ...
+    @_builtins.property
+    def only(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """positions of the messages it is about; empty: all. The others were done before"""
+
     def __init__(
         self,
         *,
@@ -735,10 +1038,15 @@ class Delivery(_message.Message):
         epoch: _builtins.int = ...,
         frame: Global___Frame | None = ...,
         missed_frames: _builtins.int = ...,
+        stored_at_ms: _builtins.int = ...,
+        delivery_count: _builtins.int = ...,
+        only: _abc.Iterable[_builtins.int] | None = ...,
+        volatile: _builtins.bool = ...,
+        last_value: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "frame", b"frame", "missed_frames", b"missed_frames", "offset", b"offset", "producer", b"producer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_count", b"delivery_count", "epoch", b"epoch", "frame", b"frame", "last_value", b"last_value", "missed_frames", b"missed_frames", "offset", b"offset", "only", b"only", "producer", b"producer", "stored_at_ms", b"stored_at_ms", "volatile", b"volatile"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -764,6 +1072,259 @@ class Progress(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Progress: _TypeAlias = Progress  # noqa: Y015
+
+@_typing.final
+class AttendRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOIN_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def join(self) -> Global___Join: ...
+    @_builtins.property
+    def heartbeat(self) -> Global___Heartbeat: ...
+    def __init__(
+        self,
+        *,
+        join: Global___Join | None = ...,
+        heartbeat: Global___Heartbeat | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "join", b"join", "kind", b"kind"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "join", b"join", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["join", "heartbeat"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___AttendRequest: _TypeAlias = AttendRequest  # noqa: Y015
+
+@_typing.final
+class Join(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class CapabilitiesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    HELLO_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_MS_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """what sort of agent it is: [A-Za-z0-9_.-]{1,64}"""
+    version: _builtins.str
+    heartbeat_ms: _builtins.int
+    """how often it will say that it lives; after three times that it has timed out"""
+    @_builtins.property
+    def hello(self) -> Global___Hello: ...
+    @_builtins.property
+    def capabilities(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        hello: Global___Hello | None = ...,
+        kind: _builtins.str = ...,
+        version: _builtins.str = ...,
+        capabilities: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        heartbeat_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "heartbeat_ms", b"heartbeat_ms", "hello", b"hello", "kind", b"kind", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Join: _TypeAlias = Join  # noqa: Y015
+
+@_typing.final
+class Heartbeat(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
+
+@_typing.final
+class AttendResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOINED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def joined(self) -> Global___Joined: ...
+    def __init__(
+        self,
+        *,
+        joined: Global___Joined | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["joined", b"joined", "kind", b"kind"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["joined", b"joined", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["joined"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___AttendResponse: _TypeAlias = AttendResponse  # noqa: Y015
+
+@_typing.final
+class Joined(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_MS_FIELD_NUMBER: _builtins.int
+    protocol: _builtins.int
+    heartbeat_ms: _builtins.int
+    """how often the hub wants it"""
+    def __init__(
+        self,
+        *,
+        protocol: _builtins.int = ...,
+        heartbeat_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_ms", b"heartbeat_ms", "protocol", b"protocol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Joined: _TypeAlias = Joined  # noqa: Y015
+
+@_typing.final
+class ListAgentsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVING_TOPIC_FIELD_NUMBER: _builtins.int
+    serving_topic: _builtins.str
+    """only agents with a subscription that matches this topic; empty: all"""
+    def __init__(
+        self,
+        *,
+        serving_topic: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["serving_topic", b"serving_topic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAgentsRequest: _TypeAlias = ListAgentsRequest  # noqa: Y015
+
+@_typing.final
+class ListAgentsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def agents(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgentInfo]: ...
+    def __init__(
+        self,
+        *,
+        agents: _abc.Iterable[Global___AgentInfo] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAgentsResponse: _TypeAlias = ListAgentsResponse  # noqa: Y015
+
+@_typing.final
+class AgentInfo(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class CapabilitiesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
+    JOINED_AT_MS_FIELD_NUMBER: _builtins.int
+    HEARD_AT_MS_FIELD_NUMBER: _builtins.int
+    FILTERS_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
+    IDENTITY_FIELD_NUMBER: _builtins.int
+    SOFTWARE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    kind: _builtins.str
+    version: _builtins.str
+    joined_at_ms: _builtins.int
+    heard_at_ms: _builtins.int
+    peer: _builtins.str
+    """address it comes from"""
+    identity: _builtins.str
+    """whom it has shown to be; empty: nobody was asked"""
+    software: _builtins.str
+    @_builtins.property
+    def capabilities(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """of its open subscriptions"""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        version: _builtins.str = ...,
+        capabilities: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        joined_at_ms: _builtins.int = ...,
+        heard_at_ms: _builtins.int = ...,
+        filters: _abc.Iterable[_builtins.str] | None = ...,
+        peer: _builtins.str = ...,
+        identity: _builtins.str = ...,
+        software: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "filters", b"filters", "heard_at_ms", b"heard_at_ms", "identity", b"identity", "joined_at_ms", b"joined_at_ms", "kind", b"kind", "name", b"name", "peer", b"peer", "software", b"software", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgentInfo: _TypeAlias = AgentInfo  # noqa: Y015
 
 @_typing.final
 class Error(_message.Message):

@@ -44,6 +44,16 @@ class HubStub(object):
                 request_serializer=fieldline_dot_v1_dot_hub__pb2.SubscribeRequest.SerializeToString,
                 response_deserializer=fieldline_dot_v1_dot_hub__pb2.SubscribeResponse.FromString,
                 _registered_method=True)
+        self.Attend = channel.stream_stream(
+                '/fieldline.v1.Hub/Attend',
+                request_serializer=fieldline_dot_v1_dot_hub__pb2.AttendRequest.SerializeToString,
+                response_deserializer=fieldline_dot_v1_dot_hub__pb2.AttendResponse.FromString,
+                _registered_method=True)
+        self.ListAgents = channel.unary_unary(
+                '/fieldline.v1.Hub/ListAgents',
+                request_serializer=fieldline_dot_v1_dot_hub__pb2.ListAgentsRequest.SerializeToString,
+                response_deserializer=fieldline_dot_v1_dot_hub__pb2.ListAgentsResponse.FromString,
+                _registered_method=True)
 
 
 class HubServicer(object):
@@ -63,6 +73,21 @@ class HubServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Attend(self, request_iterator, context):
+        """First request: join. Then heartbeats. Answers: one joined. While the stream is up and heartbeats come, the agent is
+        present; when it ends, or they stop, the hub says so on $sys/agents.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAgents(self, request, context):
+        """Who is present, or who serves a topic.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HubServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -75,6 +100,16 @@ def add_HubServicer_to_server(servicer, server):
                     servicer.Subscribe,
                     request_deserializer=fieldline_dot_v1_dot_hub__pb2.SubscribeRequest.FromString,
                     response_serializer=fieldline_dot_v1_dot_hub__pb2.SubscribeResponse.SerializeToString,
+            ),
+            'Attend': grpc.stream_stream_rpc_method_handler(
+                    servicer.Attend,
+                    request_deserializer=fieldline_dot_v1_dot_hub__pb2.AttendRequest.FromString,
+                    response_serializer=fieldline_dot_v1_dot_hub__pb2.AttendResponse.SerializeToString,
+            ),
+            'ListAgents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAgents,
+                    request_deserializer=fieldline_dot_v1_dot_hub__pb2.ListAgentsRequest.FromString,
+                    response_serializer=fieldline_dot_v1_dot_hub__pb2.ListAgentsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -131,6 +166,60 @@ class Hub(object):
             '/fieldline.v1.Hub/Subscribe',
             fieldline_dot_v1_dot_hub__pb2.SubscribeRequest.SerializeToString,
             fieldline_dot_v1_dot_hub__pb2.SubscribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Attend(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/fieldline.v1.Hub/Attend',
+            fieldline_dot_v1_dot_hub__pb2.AttendRequest.SerializeToString,
+            fieldline_dot_v1_dot_hub__pb2.AttendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAgents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fieldline.v1.Hub/ListAgents',
+            fieldline_dot_v1_dot_hub__pb2.ListAgentsRequest.SerializeToString,
+            fieldline_dot_v1_dot_hub__pb2.ListAgentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

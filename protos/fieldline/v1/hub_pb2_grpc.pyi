@@ -40,6 +40,12 @@ class HubStub:
     """First request: hello. Then frames in sequence order. Answers: one welcome, then cumulative acks."""
     Subscribe: _grpc.StreamStreamMultiCallable[_hub_pb2.SubscribeRequest, _hub_pb2.SubscribeResponse]
     """First request: open. Then acks, and word of what was taken. Answers: one opened, then deliveries and progress."""
+    Attend: _grpc.StreamStreamMultiCallable[_hub_pb2.AttendRequest, _hub_pb2.AttendResponse]
+    """First request: join. Then heartbeats. Answers: one joined. While the stream is up and heartbeats come, the agent is
+    present; when it ends, or they stop, the hub says so on $sys/agents.
+    """
+    ListAgents: _grpc.UnaryUnaryMultiCallable[_hub_pb2.ListAgentsRequest, _hub_pb2.ListAgentsResponse]
+    """Who is present, or who serves a topic."""
 
 @_typing.type_check_only
 class HubAsyncStub(HubStub):
@@ -48,6 +54,12 @@ class HubAsyncStub(HubStub):
     """First request: hello. Then frames in sequence order. Answers: one welcome, then cumulative acks."""
     Subscribe: _aio.StreamStreamMultiCallable[_hub_pb2.SubscribeRequest, _hub_pb2.SubscribeResponse]  # type: ignore[assignment]
     """First request: open. Then acks, and word of what was taken. Answers: one opened, then deliveries and progress."""
+    Attend: _aio.StreamStreamMultiCallable[_hub_pb2.AttendRequest, _hub_pb2.AttendResponse]  # type: ignore[assignment]
+    """First request: join. Then heartbeats. Answers: one joined. While the stream is up and heartbeats come, the agent is
+    present; when it ends, or they stop, the hub says so on $sys/agents.
+    """
+    ListAgents: _aio.UnaryUnaryMultiCallable[_hub_pb2.ListAgentsRequest, _hub_pb2.ListAgentsResponse]  # type: ignore[assignment]
+    """Who is present, or who serves a topic."""
 
 class HubServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -65,5 +77,23 @@ class HubServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_hub_pb2.SubscribeResponse], _abc.AsyncIterator[_hub_pb2.SubscribeResponse]]:
         """First request: open. Then acks, and word of what was taken. Answers: one opened, then deliveries and progress."""
+
+    @_abc_1.abstractmethod
+    def Attend(
+        self,
+        request_iterator: _MaybeAsyncIterator[_hub_pb2.AttendRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_hub_pb2.AttendResponse], _abc.AsyncIterator[_hub_pb2.AttendResponse]]:
+        """First request: join. Then heartbeats. Answers: one joined. While the stream is up and heartbeats come, the agent is
+        present; when it ends, or they stop, the hub says so on $sys/agents.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAgents(
+        self,
+        request: _hub_pb2.ListAgentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_hub_pb2.ListAgentsResponse, _abc.Awaitable[_hub_pb2.ListAgentsResponse]]:
+        """Who is present, or who serves a topic."""
 
 def add_HubServicer_to_server(servicer: HubServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,23 +22,32 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from fieldline.v1 import hub_pb2 as fieldline_dot_v1_dot_hub__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66ieldline/v1/log.proto\x12\x0c\x66ieldline.v1\"\xa2\x01\n\tChunkMeta\x12\x0e\n\x06topics\x18\x01 \x03(\r\x12+\n\nnew_topics\x18\x02 \x03(\x0b\x32\x17.fieldline.v1.TopicName\x12-\n\tproducers\x18\x03 \x03(\x0b\x32\x1a.fieldline.v1.ProducerMark\x12)\n\x07\x63ursors\x18\x04 \x03(\x0b\x32\x18.fieldline.v1.CursorMark\"%\n\tTopicName\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\"S\n\x0cProducerMark\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x15\n\rlast_sequence\x18\x03 \x01(\x04\x12\x0f\n\x07seen_ms\x18\x04 \x01(\x04\"2\n\nCursorMark\x12\x0f\n\x07\x64urable\x18\x01 \x01(\t\x12\x13\n\x0bnext_offset\x18\x02 \x01(\x04\"\xb2\x01\n\x08LogState\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\r\x12\x13\n\x0bnext_offset\x18\x02 \x01(\x04\x12\'\n\x06topics\x18\x03 \x03(\x0b\x32\x17.fieldline.v1.TopicName\x12-\n\tproducers\x18\x04 \x03(\x0b\x32\x1a.fieldline.v1.ProducerMark\x12)\n\x07\x63ursors\x18\x05 \x03(\x0b\x32\x18.fieldline.v1.CursorMarkb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66ieldline/v1/log.proto\x12\x0c\x66ieldline.v1\x1a\x16\x66ieldline/v1/hub.proto\"\xf6\x01\n\tChunkMeta\x12\x0e\n\x06topics\x18\x01 \x03(\r\x12+\n\nnew_topics\x18\x02 \x03(\x0b\x32\x17.fieldline.v1.TopicName\x12-\n\tproducers\x18\x03 \x03(\x0b\x32\x1a.fieldline.v1.ProducerMark\x12+\n\x08\x64urables\x18\x04 \x03(\x0b\x32\x19.fieldline.v1.DurableMark\x12\'\n\x06\x66rames\x18\x05 \x03(\x0b\x32\x17.fieldline.v1.FrameMark\x12\'\n\x06purges\x18\x06 \x03(\x0b\x32\x17.fieldline.v1.PurgeMark\"P\n\tTopicName\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0blast_offset\x18\x03 \x01(\x04\x12\x14\n\x0cpurged_below\x18\x04 \x01(\x04\";\n\tFrameMark\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x12\n\nexpires_ms\x18\x03 \x01(\x04\"0\n\tPurgeMark\x12\r\n\x05topic\x18\x01 \x01(\r\x12\x14\n\x0c\x62\x65low_offset\x18\x02 \x01(\x04\"S\n\x0cProducerMark\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x15\n\rlast_sequence\x18\x03 \x01(\x04\x12\x0f\n\x07seen_ms\x18\x04 \x01(\x04\"\xd6\x01\n\x0b\x44urableMark\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bnext_offset\x18\x02 \x01(\x04\x12\x0c\n\x04\x64one\x18\x03 \x03(\x04\x12.\n\x0credeliveries\x18\x04 \x03(\x0b\x32\x18.fieldline.v1.Redelivery\x12/\n\x08settings\x18\x05 \x01(\x0b\x32\x1d.fieldline.v1.DurableSettings\x12\x14\n\x0c\x62uried_below\x18\x06 \x01(\x04\x12\x0e\n\x06\x62uried\x18\x07 \x03(\x04\x12\x0f\n\x07\x64\x65leted\x18\x08 \x01(\x08\"e\n\x0f\x44urableSettings\x12\x0f\n\x07\x66ilters\x18\x01 \x03(\t\x12-\n\x07options\x18\x02 \x01(\x0b\x32\x1c.fieldline.v1.DurableOptions\x12\x12\n\ncreated_ms\x18\x03 \x01(\x04\"N\n\nRedelivery\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x12\n\ndeliveries\x18\x02 \x01(\r\x12\x0c\n\x04only\x18\x03 \x03(\r\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\xb4\x01\n\x08LogState\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\r\x12\x13\n\x0bnext_offset\x18\x02 \x01(\x04\x12\'\n\x06topics\x18\x03 \x03(\x0b\x32\x17.fieldline.v1.TopicName\x12-\n\tproducers\x18\x04 \x03(\x0b\x32\x1a.fieldline.v1.ProducerMark\x12+\n\x08\x64urables\x18\x05 \x03(\x0b\x32\x19.fieldline.v1.DurableMarkb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fieldline.v1.log_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CHUNKMETA']._serialized_start=41
-  _globals['_CHUNKMETA']._serialized_end=203
-  _globals['_TOPICNAME']._serialized_start=205
-  _globals['_TOPICNAME']._serialized_end=242
-  _globals['_PRODUCERMARK']._serialized_start=244
-  _globals['_PRODUCERMARK']._serialized_end=327
-  _globals['_CURSORMARK']._serialized_start=329
-  _globals['_CURSORMARK']._serialized_end=379
-  _globals['_LOGSTATE']._serialized_start=382
-  _globals['_LOGSTATE']._serialized_end=560
+  _globals['_CHUNKMETA']._serialized_start=65
+  _globals['_CHUNKMETA']._serialized_end=311
+  _globals['_TOPICNAME']._serialized_start=313
+  _globals['_TOPICNAME']._serialized_end=393
+  _globals['_FRAMEMARK']._serialized_start=395
+  _globals['_FRAMEMARK']._serialized_end=454
+  _globals['_PURGEMARK']._serialized_start=456
+  _globals['_PURGEMARK']._serialized_end=504
+  _globals['_PRODUCERMARK']._serialized_start=506
+  _globals['_PRODUCERMARK']._serialized_end=589
+  _globals['_DURABLEMARK']._serialized_start=592
+  _globals['_DURABLEMARK']._serialized_end=806
+  _globals['_DURABLESETTINGS']._serialized_start=808
+  _globals['_DURABLESETTINGS']._serialized_end=909
+  _globals['_REDELIVERY']._serialized_start=911
+  _globals['_REDELIVERY']._serialized_end=989
+  _globals['_LOGSTATE']._serialized_start=992
+  _globals['_LOGSTATE']._serialized_end=1172
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 What the hub's log keeps on disk beside the frames. Not spoken on any wire."""
 
 from collections import abc as _abc
+from fieldline.v1 import hub_pb2 as _hub_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -27,7 +28,9 @@ class ChunkMeta(_message.Message):
     TOPICS_FIELD_NUMBER: _builtins.int
     NEW_TOPICS_FIELD_NUMBER: _builtins.int
     PRODUCERS_FIELD_NUMBER: _builtins.int
-    CURSORS_FIELD_NUMBER: _builtins.int
+    DURABLES_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    PURGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def topics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """topic id of each frame"""
@@ -39,18 +42,26 @@ class ChunkMeta(_message.Message):
         """the last sequence of each producer with frames here"""
 
     @_builtins.property
-    def cursors(self) -> _containers.RepeatedCompositeFieldContainer[Global___CursorMark]: ...
+    def durables(self) -> _containers.RepeatedCompositeFieldContainer[Global___DurableMark]: ...
+    @_builtins.property
+    def frames(self) -> _containers.RepeatedCompositeFieldContainer[Global___FrameMark]:
+        """only for frames that have any of this"""
+
+    @_builtins.property
+    def purges(self) -> _containers.RepeatedCompositeFieldContainer[Global___PurgeMark]: ...
     def __init__(
         self,
         *,
         topics: _abc.Iterable[_builtins.int] | None = ...,
         new_topics: _abc.Iterable[Global___TopicName] | None = ...,
         producers: _abc.Iterable[Global___ProducerMark] | None = ...,
-        cursors: _abc.Iterable[Global___CursorMark] | None = ...,
+        durables: _abc.Iterable[Global___DurableMark] | None = ...,
+        frames: _abc.Iterable[Global___FrameMark] | None = ...,
+        purges: _abc.Iterable[Global___PurgeMark] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursors", b"cursors", "new_topics", b"new_topics", "producers", b"producers", "topics", b"topics"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["durables", b"durables", "frames", b"frames", "new_topics", b"new_topics", "producers", b"producers", "purges", b"purges", "topics", b"topics"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -62,21 +73,80 @@ class TopicName(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    LAST_OFFSET_FIELD_NUMBER: _builtins.int
+    PURGED_BELOW_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     name: _builtins.str
+    last_offset: _builtins.int
+    """in LogState: of its newest frame, plus 1; 0: none"""
+    purged_below: _builtins.int
+    """in LogState: frames of it below this offset are gone"""
     def __init__(
         self,
         *,
         id: _builtins.int = ...,
         name: _builtins.str = ...,
+        last_offset: _builtins.int = ...,
+        purged_below: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "last_offset", b"last_offset", "name", b"name", "purged_below", b"purged_below"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TopicName: _TypeAlias = TopicName  # noqa: Y015
+
+@_typing.final
+class FrameMark(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    EXPIRES_MS_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """into ChunkMeta.topics"""
+    key: _builtins.str
+    expires_ms: _builtins.int
+    """Unix time; 0: never"""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        key: _builtins.str = ...,
+        expires_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_ms", b"expires_ms", "index", b"index", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FrameMark: _TypeAlias = FrameMark  # noqa: Y015
+
+@_typing.final
+class PurgeMark(_message.Message):
+    """Frames of a topic below an offset have been purged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOPIC_FIELD_NUMBER: _builtins.int
+    BELOW_OFFSET_FIELD_NUMBER: _builtins.int
+    topic: _builtins.int
+    below_offset: _builtins.int
+    def __init__(
+        self,
+        *,
+        topic: _builtins.int = ...,
+        below_offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["below_offset", b"below_offset", "topic", b"topic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeMark: _TypeAlias = PurgeMark  # noqa: Y015
 
 @_typing.final
 class ProducerMark(_message.Message):
@@ -107,26 +177,116 @@ class ProducerMark(_message.Message):
 Global___ProducerMark: _TypeAlias = ProducerMark  # noqa: Y015
 
 @_typing.final
-class CursorMark(_message.Message):
+class DurableMark(_message.Message):
+    """How far a durable subscription is: the whole of it, as of one moment, but for its settings."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
-    DURABLE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
     NEXT_OFFSET_FIELD_NUMBER: _builtins.int
-    durable: _builtins.str
+    DONE_FIELD_NUMBER: _builtins.int
+    REDELIVERIES_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    BURIED_BELOW_FIELD_NUMBER: _builtins.int
+    BURIED_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
     next_offset: _builtins.int
+    """everything below it is settled"""
+    buried_below: _builtins.int
+    """dead letters below this offset were replayed or dropped"""
+    deleted: _builtins.bool
+    @_builtins.property
+    def done(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """settled at or above it: begin, end, begin, end, ... (ends exclusive)"""
+
+    @_builtins.property
+    def redeliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Redelivery]: ...
+    @_builtins.property
+    def settings(self) -> Global___DurableSettings:
+        """absent: as before"""
+
+    @_builtins.property
+    def buried(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """and these ranges above it, as `done`"""
+
     def __init__(
         self,
         *,
-        durable: _builtins.str = ...,
+        name: _builtins.str = ...,
         next_offset: _builtins.int = ...,
+        done: _abc.Iterable[_builtins.int] | None = ...,
+        redeliveries: _abc.Iterable[Global___Redelivery] | None = ...,
+        settings: Global___DurableSettings | None = ...,
+        buried_below: _builtins.int = ...,
+        buried: _abc.Iterable[_builtins.int] | None = ...,
+        deleted: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["durable", b"durable", "next_offset", b"next_offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buried", b"buried", "buried_below", b"buried_below", "deleted", b"deleted", "done", b"done", "name", b"name", "next_offset", b"next_offset", "redeliveries", b"redeliveries", "settings", b"settings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CursorMark: _TypeAlias = CursorMark  # noqa: Y015
+Global___DurableMark: _TypeAlias = DurableMark  # noqa: Y015
+
+@_typing.final
+class DurableSettings(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTERS_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    created_ms: _builtins.int
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def options(self) -> _hub_pb2.DurableOptions: ...
+    def __init__(
+        self,
+        *,
+        filters: _abc.Iterable[_builtins.str] | None = ...,
+        options: _hub_pb2.DurableOptions | None = ...,
+        created_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_ms", b"created_ms", "filters", b"filters", "options", b"options"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DurableSettings: _TypeAlias = DurableSettings  # noqa: Y015
+
+@_typing.final
+class Redelivery(_message.Message):
+    """A frame that was tried and is not done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    ONLY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    deliveries: _builtins.int
+    reason: _builtins.str
+    @_builtins.property
+    def only(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+        deliveries: _builtins.int = ...,
+        only: _abc.Iterable[_builtins.int] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries", b"deliveries", "offset", b"offset", "only", b"only", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Redelivery: _TypeAlias = Redelivery  # noqa: Y015
 
 @_typing.final
 class LogState(_message.Message):
@@ -138,7 +298,7 @@ class LogState(_message.Message):
     NEXT_OFFSET_FIELD_NUMBER: _builtins.int
     TOPICS_FIELD_NUMBER: _builtins.int
     PRODUCERS_FIELD_NUMBER: _builtins.int
-    CURSORS_FIELD_NUMBER: _builtins.int
+    DURABLES_FIELD_NUMBER: _builtins.int
     format: _builtins.int
     next_offset: _builtins.int
     """of the first frame after this state"""
@@ -147,7 +307,7 @@ class LogState(_message.Message):
     @_builtins.property
     def producers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProducerMark]: ...
     @_builtins.property
-    def cursors(self) -> _containers.RepeatedCompositeFieldContainer[Global___CursorMark]: ...
+    def durables(self) -> _containers.RepeatedCompositeFieldContainer[Global___DurableMark]: ...
     def __init__(
         self,
         *,
@@ -155,11 +315,11 @@ class LogState(_message.Message):
         next_offset: _builtins.int = ...,
         topics: _abc.Iterable[Global___TopicName] | None = ...,
         producers: _abc.Iterable[Global___ProducerMark] | None = ...,
-        cursors: _abc.Iterable[Global___CursorMark] | None = ...,
+        durables: _abc.Iterable[Global___DurableMark] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursors", b"cursors", "format", b"format", "next_offset", b"next_offset", "producers", b"producers", "topics", b"topics"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["durables", b"durables", "format", b"format", "next_offset", b"next_offset", "producers", b"producers", "topics", b"topics"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from fieldline.v1 import hub_pb2 as fieldline_dot_v1_dot_hub__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66ieldline/v1/passthrough.proto\x12\x0c\x66ieldline.v1\x1a\x16\x66ieldline/v1/hub.proto\"s\n\x11RawPublishRequest\x12+\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.fieldline.v1.PublishHelloH\x00\x12)\n\x06\x66rames\x18\x02 \x01(\x0b\x32\x17.fieldline.v1.RawFramesH\x00\x42\x06\n\x04kind\"\x1b\n\tRawFrames\x12\x0e\n\x06\x66rames\x18\x01 \x03(\x0c\"\xae\x01\n\x14RawSubscribeResponse\x12/\n\x06opened\x18\x01 \x01(\x0b\x32\x1d.fieldline.v1.SubscribeOpenedH\x00\x12\x31\n\ndeliveries\x18\x02 \x01(\x0b\x32\x1b.fieldline.v1.RawDeliveriesH\x00\x12*\n\x08progress\x18\x03 \x01(\x0b\x32\x16.fieldline.v1.ProgressH\x00\x42\x06\n\x04kind\"#\n\rRawDeliveries\x12\x12\n\ndeliveries\x18\x01 \x03(\x0c\"d\n\x0bRawDelivery\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x10\n\x08producer\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\r\n\x05\x66rame\x18\x04 \x01(\x0c\x12\x15\n\rmissed_frames\x18\x05 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66ieldline/v1/passthrough.proto\x12\x0c\x66ieldline.v1\x1a\x16\x66ieldline/v1/hub.proto\"s\n\x11RawPublishRequest\x12+\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.fieldline.v1.PublishHelloH\x00\x12)\n\x06\x66rames\x18\x02 \x01(\x0b\x32\x17.fieldline.v1.RawFramesH\x00\x42\x06\n\x04kind\"\x1b\n\tRawFrames\x12\x0e\n\x06\x66rames\x18\x01 \x03(\x0c\"\xae\x01\n\x14RawSubscribeResponse\x12/\n\x06opened\x18\x01 \x01(\x0b\x32\x1d.fieldline.v1.SubscribeOpenedH\x00\x12\x31\n\ndeliveries\x18\x02 \x01(\x0b\x32\x1b.fieldline.v1.RawDeliveriesH\x00\x12*\n\x08progress\x18\x03 \x01(\x0b\x32\x16.fieldline.v1.ProgressH\x00\x42\x06\n\x04kind\"#\n\rRawDeliveries\x12\x12\n\ndeliveries\x18\x01 \x03(\x0c\"\xc6\x01\n\x0bRawDelivery\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x10\n\x08producer\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\r\n\x05\x66rame\x18\x04 \x01(\x0c\x12\x15\n\rmissed_frames\x18\x05 \x01(\x04\x12\x14\n\x0cstored_at_ms\x18\x06 \x01(\x03\x12\x16\n\x0e\x64\x65livery_count\x18\x07 \x01(\r\x12\x0c\n\x04only\x18\x08 \x03(\r\x12\x10\n\x08volatile\x18\t \x01(\x08\x12\x12\n\nlast_value\x18\n \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RAWSUBSCRIBERESPONSE']._serialized_end=393
   _globals['_RAWDELIVERIES']._serialized_start=395
   _globals['_RAWDELIVERIES']._serialized_end=430
-  _globals['_RAWDELIVERY']._serialized_start=432
-  _globals['_RAWDELIVERY']._serialized_end=532
+  _globals['_RAWDELIVERY']._serialized_start=433
+  _globals['_RAWDELIVERY']._serialized_end=631
 # @@protoc_insertion_point(module_scope)

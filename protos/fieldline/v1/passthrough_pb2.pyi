@@ -129,11 +129,22 @@ class RawDelivery(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     FRAME_FIELD_NUMBER: _builtins.int
     MISSED_FRAMES_FIELD_NUMBER: _builtins.int
+    STORED_AT_MS_FIELD_NUMBER: _builtins.int
+    DELIVERY_COUNT_FIELD_NUMBER: _builtins.int
+    ONLY_FIELD_NUMBER: _builtins.int
+    VOLATILE_FIELD_NUMBER: _builtins.int
+    LAST_VALUE_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
     producer: _builtins.str
     epoch: _builtins.int
     frame: _builtins.bytes
     missed_frames: _builtins.int
+    stored_at_ms: _builtins.int
+    delivery_count: _builtins.int
+    volatile: _builtins.bool
+    last_value: _builtins.bool
+    @_builtins.property
+    def only(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
@@ -142,10 +153,15 @@ class RawDelivery(_message.Message):
         epoch: _builtins.int = ...,
         frame: _builtins.bytes = ...,
         missed_frames: _builtins.int = ...,
+        stored_at_ms: _builtins.int = ...,
+        delivery_count: _builtins.int = ...,
+        only: _abc.Iterable[_builtins.int] | None = ...,
+        volatile: _builtins.bool = ...,
+        last_value: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "frame", b"frame", "missed_frames", b"missed_frames", "offset", b"offset", "producer", b"producer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_count", b"delivery_count", "epoch", b"epoch", "frame", b"frame", "last_value", b"last_value", "missed_frames", b"missed_frames", "offset", b"offset", "only", b"only", "producer", b"producer", "stored_at_ms", b"stored_at_ms", "volatile", b"volatile"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,11 +6,11 @@ A group looks things up in the committed state and changes nothing there, so a c
 from collections.abc import Callable, Mapping
 
 from fieldline.v1 import passthrough_pb2
-from fieldline_cloud.hub.core.outlet import Record
+from fieldline_cloud.hub.core.record import VOLATILE, Record
 from fieldline_cloud.hub.core.sequences import Verdict, judge
 from fieldline_cloud.hub.engines.base import Append, Appended, IncomingFrame, ProducerKey, StorageError
 
-__all__ = ["Group"]
+__all__ = ["Group", "volatile_record"]
 
 _NUMBER_MAX = (1 << 63) - 1
 
@@ -29,11 +29,15 @@ class Group:
         last_sequence: Callable[[ProducerKey], int | None],
         topic_ids: Mapping[str, int],
         next_topic: int,
+        now_ms: int,
     ) -> None:
         self.first_offset = self.next_offset = next_offset
         self.producers: dict[ProducerKey, int] = {}
         self.new_topics: dict[str, int] = {}
         self.frame_topics: list[int] = []
+        self.extras: dict[int, tuple[str, int]] = {}
+        """(key, expires_ms) of the frames that have any, by position."""
+        self.now_ms = now_ms
         self.deliveries: list[bytes] = []
         self._last_sequence = last_sequence
         self._topic_ids = topic_ids
@@ -68,14 +72,19 @@ class Group:
         return Appended(last or 0, records, messages, duplicates, gap_expected)
 
     def _number(self, producer: ProducerKey, frame: IncomingFrame) -> Record:
+        if not frame.durable:
+            return volatile_record(producer, frame, self.now_ms)
         offset = self.next_offset
         self.next_offset += 1
         delivery = passthrough_pb2.RawDelivery(
-            offset=offset, producer=producer.name, epoch=producer.epoch, frame=frame.data
+            offset=offset, producer=producer.name, epoch=producer.epoch, frame=frame.data, stored_at_ms=self.now_ms
         ).SerializeToString()
+        expires_ms = self.now_ms + frame.ttl_ms if frame.ttl_ms else 0
+        if frame.key or expires_ms:
+            self.extras[len(self.deliveries)] = (frame.key, expires_ms)
         self.frame_topics.append(self._topic_id(frame.topic))
         self.deliveries.append(delivery)
-        return Record(offset, frame.topic, delivery)
+        return Record(offset, frame.topic, delivery, key=frame.key, expires_ms=expires_ms, messages=frame.messages)
 
     def _topic_id(self, topic: str) -> int:
         number = self._topic_ids.get(topic) or self.new_topics.get(topic)
@@ -83,3 +92,12 @@ class Group:
             number = self._next_topic + len(self.new_topics)
             self.new_topics[topic] = number
         return number
+
+
+def volatile_record(producer: ProducerKey, frame: IncomingFrame, now_ms: int) -> Record:
+    """A frame that is handed to who listens now and leaves nothing behind."""
+    delivery = passthrough_pb2.RawDelivery(
+        producer=producer.name, epoch=producer.epoch, frame=frame.data, stored_at_ms=now_ms, volatile=True
+    ).SerializeToString()
+    expires_ms = now_ms + frame.ttl_ms if frame.ttl_ms else 0
+    return Record(VOLATILE, frame.topic, delivery, key=frame.key, expires_ms=expires_ms, messages=frame.messages)

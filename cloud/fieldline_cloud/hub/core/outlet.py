@@ -10,18 +10,10 @@ of a slow subscriber is a list of references plus whatever the others have alrea
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-__all__ = ["Outlet", "Record"]
+from fieldline_cloud.hub.core.record import Record
 
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A stored frame: where it stands, its topic, and the serialised fieldline.v1.Delivery."""
-
-    offset: int
-    topic: str
-    delivery: bytes
+__all__ = ["Outlet"]
 
 
 class Outlet:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from fieldline.errors import FieldlineError
-from fieldline_cloud.hub.core.outlet import Record
+from fieldline_cloud.hub.core.marks import DurableMark
+from fieldline_cloud.hub.core.record import Record
 
 __all__ = [
     "Append",
@@ -31,13 +32,19 @@ class ProducerKey(NamedTuple):
 
 
 class IncomingFrame(NamedTuple):
-    """A checked frame on its way into the log; `data` is the serialised fieldline.v1.Frame."""
+    """A checked frame on its way into the log; `data` is the serialised fieldline.v1.Frame.
+
+    `durable` False: it is numbered and handed on, and leaves nothing behind. `ttl_ms` 0: it never expires.
+    """
 
     sequence: int
     skipped_frames: int
     topic: str
     messages: int
     data: bytes
+    key: str = ""
+    ttl_ms: int = 0
+    durable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,10 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What became of an Append. `acked_sequence` is safe on disk; `gap_expected` says which frame is missing."""
+    """What became of an Append. `acked_sequence` is safe on disk; `gap_expected` says which frame is missing.
+
+    `records` are what is to be dispatched, in order; those of frames that are not durable have the offset VOLATILE.
+    """
 
     acked_sequence: int
     records: Sequence[Record] = field(default=())
@@ -84,11 +94,18 @@ class Engine(Protocol):
     thread at the same time. All of them block.
     """
 
-    def commit(self, appends: Sequence[Append], cursors: Mapping[str, int]) -> list[Appended]:
-        """Store new frames and move cursors, all in one atomic group that is fsynced when this returns.
+    def commit(self, appends: Sequence[Append], marks: Mapping[str, DurableMark]) -> list[Appended]:
+        """Store new frames and marks of durables, all in one atomic group that is fsynced when this returns.
 
-        A frame whose (producer, sequence) is already stored is not stored again. Cursors never move back.
-        Raises StorageError, and then nothing of the group has happened.
+        A frame whose (producer, sequence) is already stored is not stored again. A mark replaces the one of the same
+        name; one whose `next_offset` is lower is dropped, for cursors never move back. A group that holds nothing but
+        frames that are not durable is not written. Raises StorageError, and then nothing of the group has happened.
+        """
+
+    def adopt(self, producer: ProducerKey, sequence: int) -> None:
+        """The producer was told that everything up to `sequence` is safe: go on behind it, if less is known here.
+
+        Kept in memory until its next frame is stored. Called from the writer thread.
         """
 
     def read(self, start: int, wanted: Callable[[str], bool], *, bytes_max: int) -> Chunk:
@@ -102,6 +119,12 @@ class Engine(Protocol):
 
     def cursors(self) -> Mapping[str, int]:
         """The next offset of every durable subscription."""
+
+    def durables(self) -> Mapping[str, DurableMark]:
+        """All that is known of every durable subscription."""
+
+    def fetch(self, offsets: Sequence[int]) -> list[Record]:
+        """The records at these (ascending) offsets; those that are not in the log any more are left out."""
 
     def topics(self) -> Sequence[str]:
         """Every topic the log has ever been given."""

@@ -1,7 +1,6 @@
 """The Subscribe stream: open, then deliveries out, acks and word of what was taken in."""
 
 import contextlib
-from functools import lru_cache
 from typing import Any
 
 import grpc.aio
@@ -13,7 +12,8 @@ from fieldline.topics import check_filter, check_name
 from fieldline.v1 import hub_pb2, passthrough_pb2
 from fieldline_cloud.hub.broker import Broker, Subscriber
 from fieldline_cloud.hub.core.access import Account
-from fieldline_cloud.hub.core.outlet import Outlet, Record
+from fieldline_cloud.hub.core.outlet import Outlet
+from fieldline_cloud.hub.core.record import Record
 from fieldline_cloud.hub.engines.base import StorageError
 from fieldline_cloud.hub.errors import HubRefusal
 from fieldline_cloud.hub.rpc.publish import check_hello, limits_message
@@ -21,7 +21,6 @@ from fieldline_cloud.hub.rpc.publish import check_hello, limits_message
 __all__ = ["SubscribeStream"]
 
 _RESPONSE_BYTES = 512 << 10
-_SHARED_RESPONSES = 16
 # The hub remembers the size of every frame in a window, so a window has a bound.
 _WINDOW_FRAMES_MAX = 1 << 16
 
@@ -155,11 +154,12 @@ def _start(start: hub_pb2.Start) -> int | None:
     return 0 if kind == "earliest" else None
 
 
-@lru_cache(maxsize=_SHARED_RESPONSES)
 def _alone(record: Record) -> bytes:
     """The response with this one record: made once, and sent to every subscriber that takes it alone."""
-    raw = passthrough_pb2.RawDeliveries(deliveries=[record.delivery])
-    return passthrough_pb2.RawSubscribeResponse(deliveries=raw).SerializeToString()
+    if record.alone is None:
+        raw = passthrough_pb2.RawDeliveries(deliveries=[record.delivery])
+        record.alone = passthrough_pb2.RawSubscribeResponse(deliveries=raw).SerializeToString()
+    return record.alone
 
 
 def _response(records: list[Record], outlet: Outlet) -> bytes:

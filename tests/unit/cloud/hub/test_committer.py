@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import pytest
 
 from fieldline_cloud.hub.committer import Committer, Lane
+from fieldline_cloud.hub.core.marks import DurableMark
 from fieldline_cloud.hub.engines.base import Append, Appended, IncomingFrame, ProducerKey, StorageError
 
 DEADLINE_S = 10.0
@@ -24,14 +25,14 @@ class ListEngine:
         self.gate = threading.Event()
         self.gate.set()
 
-    def commit(self, appends: Sequence[Append], cursors: Mapping[str, int]) -> list[Appended]:
+    def commit(self, appends: Sequence[Append], marks: Mapping[str, DurableMark]) -> list[Appended]:
         self.entered.set()
         assert self.gate.wait(DEADLINE_S)
         if self.failures:
             raise self.failures.pop(0)
         self.groups.append(len(appends))
         self.stored += [frame.sequence for append in appends for frame in append.frames]
-        self.cursors.update(cursors)
+        self.cursors.update({name: mark.next_offset for name, mark in marks.items()})
         return [Appended(append.frames[-1].sequence) for append in appends]
 
 
@@ -61,7 +62,7 @@ class Desk:
         """Wait until a commit is under way, and hold it there."""
         self.engine.entered.clear()
         self.engine.gate.clear()
-        self.committer.move_cursor("blocker", 1)
+        self.committer.mark(DurableMark("blocker", 1))
         assert await asyncio.to_thread(self.engine.entered.wait, DEADLINE_S)
 
     async def settled(self) -> None:
@@ -160,17 +161,17 @@ async def test_an_error_in_a_call_is_raised_where_it_was_asked_for(desk: Desk) -
 async def test_cursors_of_one_group_never_move_back(desk: Desk) -> None:
     await desk.blocked()
     for offset in (5, 9, 7):
-        desk.committer.move_cursor("d", offset)
+        desk.committer.mark(DurableMark("d", offset))
     await desk.settled()
     assert desk.engine.cursors["d"] == 9
 
 
 async def test_cursors_that_could_not_be_written_are_tried_again(desk: Desk) -> None:
     desk.engine.failures = [StorageError("full"), StorageError("full")]
-    desk.committer.move_cursor("d", 5)
+    desk.committer.mark(DurableMark("d", 5))
     with pytest.raises(StorageError):
         await desk.committer.cursors_safe()
-    desk.committer.move_cursor("d", 3)
+    desk.committer.mark(DurableMark("d", 3))
     async with asyncio.timeout(DEADLINE_S):
         while desk.engine.cursors != {"d": 5}:  # noqa: ASYNC110  # nobody is told when a cursor is written
             await asyncio.sleep(0.01)
@@ -191,7 +192,7 @@ async def test_room_is_gone_at_the_bound_and_comes_back(desk: Desk) -> None:
 async def test_closing_ends_although_nothing_can_be_written() -> None:
     desk = Desk()
     desk.engine.failures = [StorageError("full")] * 100
-    desk.committer.move_cursor("d", 5)
+    desk.committer.mark(DurableMark("d", 5))
     desk.submit(1, Lane())
     async with asyncio.timeout(DEADLINE_S):
         await desk.committer.close()

@@ -6,7 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from fieldline_cloud.hub.core.outlet import Outlet, Record
+from fieldline_cloud.hub.core.outlet import Outlet
+from fieldline_cloud.hub.core.record import Record
 
 QUEUE_FRAMES, QUEUE_BYTES, WINDOW_FRAMES, WINDOW_BYTES = 5, 40, 4, 30
 WANTED, OTHER = "wanted", "other"

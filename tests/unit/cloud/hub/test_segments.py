@@ -9,6 +9,7 @@ import pytest
 
 from fieldline.errors import ConfigError
 from fieldline.v1 import hub_pb2
+from fieldline_cloud.hub.core.marks import DurableMark
 from fieldline_cloud.hub.engines.base import Append, Appended, IncomingFrame, ProducerKey, StorageError
 from fieldline_cloud.hub.engines.segments import SegmentEngine
 from fieldline_cloud.hub.engines.segments import files as segment_files
@@ -188,7 +189,7 @@ def test_a_lost_state_is_rebuilt_from_the_segments(tmp_path: Path) -> None:
     engine = open_log(tmp_path, segment_bytes=1)
     for n in range(1, 6):
         append(engine, n)
-    engine.commit([], {"d": 3})
+    engine.commit([], {"d": DurableMark("d", 3)})
     engine.close()
     (tmp_path / "state").unlink()
     engine = open_log(tmp_path, segment_bytes=1)

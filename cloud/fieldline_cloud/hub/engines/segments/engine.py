@@ -21,7 +21,8 @@ from pathlib import Path
 from fieldline.errors import DecodeError
 from fieldline.v1 import log_pb2
 from fieldline_cloud.hub.core.group import Group
-from fieldline_cloud.hub.core.outlet import Record
+from fieldline_cloud.hub.core.marks import DurableMark
+from fieldline_cloud.hub.core.record import Record
 from fieldline_cloud.hub.engines.base import Append, Appended, Chunk, LogStatistics, ProducerKey, StorageError
 from fieldline_cloud.hub.engines.segments import files
 from fieldline_cloud.hub.engines.segments.chunk import (
@@ -42,6 +43,8 @@ log = logging.getLogger(__name__)
 SEGMENT_BYTES = 32 << 20
 _SCAN_BYTES = 16 << 20  # read in one call when little matches
 _HINTS_MAX = 4096
+_FETCH_BYTES = 64 << 10  # looked at in one go for single frames
+_FETCH_GAP = 16  # offsets this close to each other are read together
 
 
 class SegmentEngine:
@@ -124,25 +127,34 @@ class SegmentEngine:
         self.damaged_bytes += end - begin
         log.error("log %s: bytes %d to %d are damaged; the frames there are lost", segment.path, begin, end)
 
-    def commit(self, appends: Sequence[Append], cursors: Mapping[str, int]) -> list[Appended]:
+    def commit(self, appends: Sequence[Append], marks: Mapping[str, DurableMark]) -> list[Appended]:
         """Store and fdatasync one group."""
-        marks = self._marks
+        known = self._marks
         group = Group(
-            marks.next_offset,
-            last_sequence=marks.last_sequence,
-            topic_ids=marks.topic_ids,
-            next_topic=marks.next_topic,
+            known.next_offset,
+            last_sequence=known.last_sequence,
+            topic_ids=known.topic_ids,
+            next_topic=known.next_topic,
+            now_ms=self._now_ms(),
         )
         results = [group.add(append) for append in appends]
-        moved = {name: offset for name, offset in cursors.items() if offset > marks.cursors.get(name, -1)}
-        if group.deliveries or moved:
+        news = [mark for mark in marks.values() if known.is_news(mark)]
+        if group.deliveries or news:
             with _translated(self._folder, "written"):
-                self._write(group, moved)
+                self._write(group, news)
+        else:
+            known.note_producers(group)
         return results
 
-    def _write(self, group: Group, cursors: Mapping[str, int]) -> None:
-        now_ms = self._now_ms()
-        meta = meta_of(group, cursors, now_ms)
+    def adopt(self, producer: ProducerKey, sequence: int) -> None:
+        """In memory; the producer's next frame takes it to the disk."""
+        if sequence > self.last_sequence(producer):
+            self._marks.producers.pop(producer, None)
+            self._marks.producers[producer] = (sequence, self._now_ms())
+
+    def _write(self, group: Group, marks: Sequence[DurableMark]) -> None:
+        now_ms = group.now_ms
+        meta = meta_of(group, marks)
         parts = close_chunk(first_offset=group.first_offset, deliveries=group.deliveries, meta=meta, stored_ms=now_ms)
         self._mend()
         if self._segments[-1].size >= self._segment_bytes and self._newest_has_frames:
@@ -238,11 +250,30 @@ class SegmentEngine:
 
     def cursor(self, durable: str) -> int | None:
         """From memory."""
-        return self._marks.cursors.get(durable)
+        found = self._marks.durables.get(durable)
+        return found.next_offset if found else None
 
     def cursors(self) -> Mapping[str, int]:
         """From memory."""
-        return dict(self._marks.cursors)
+        return {name: mark.next_offset for name, mark in list(self._marks.durables.items())}
+
+    def durables(self) -> Mapping[str, DurableMark]:
+        """From memory."""
+        return dict(self._marks.durables)
+
+    def fetch(self, offsets: Sequence[int]) -> list[Record]:
+        """One look into the log for each run of offsets that lie together."""
+        found: list[Record] = []
+        for begin, end in _runs(offsets):
+            position = begin
+            while position < end:
+                chunk = self.read(position, lambda _: True, bytes_max=_FETCH_BYTES)
+                found += [record for record in chunk.records if record.offset < end]
+                if chunk.next_offset == position:
+                    break
+                position = chunk.next_offset
+        wanted = set(offsets)
+        return [record for record in found if record.offset in wanted]
 
     def topics(self) -> Sequence[str]:
         """From memory."""
@@ -317,9 +348,12 @@ class _Scan:
         topics = meta.topics
         if any(self._wants(number) for number in set(topics)):
             offset = header.first_offset
-            for number, delivery in zip(topics, body(), strict=True):
+            extras = {mark.index: mark for mark in meta.frames}
+            for index, (number, delivery) in enumerate(zip(topics, body(), strict=True)):
                 if offset >= self.position and self._wants(number):
-                    self.records.append(Record(offset, self._names[number], delivery))
+                    extra = extras.get(index)
+                    key, expires_ms = (extra.key, extra.expires_ms) if extra else ("", 0)
+                    self.records.append(Record(offset, self._names[number], delivery, key=key, expires_ms=expires_ms))
                     self._found_bytes_left -= len(delivery)
                 offset += 1
         self.position = header.next_offset
@@ -329,6 +363,17 @@ class _Scan:
         if verdict is None:
             verdict = self._verdicts[number] = self._wanted(self._names[number])
         return verdict
+
+
+def _runs(offsets: Sequence[int]) -> list[tuple[int, int]]:
+    """Ascending offsets as (begin, end) pieces, close ones together."""
+    runs: list[tuple[int, int]] = []
+    for offset in offsets:
+        if runs and offset - runs[-1][1] < _FETCH_GAP:
+            runs[-1] = (runs[-1][0], offset + 1)
+        else:
+            runs.append((offset, offset + 1))
+    return runs
 
 
 def _newest_ms(segment: files.Segment) -> int:

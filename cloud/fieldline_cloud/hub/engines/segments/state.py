@@ -3,12 +3,13 @@
 It is rebuilt at every start from the last saved state and the chunks after it.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from fieldline.errors import DecodeError
 from fieldline.v1 import hub_pb2, log_pb2
 from fieldline_cloud.hub.core.group import Group
+from fieldline_cloud.hub.core.marks import DurableMark, DurableSettings, Redelivery
 from fieldline_cloud.hub.engines.base import ProducerKey
 
 __all__ = ["FORMAT", "PRODUCERS_MAX", "LogMarks"]
@@ -30,7 +31,7 @@ class LogMarks:
     topic_names: dict[int, str] = field(default_factory=dict)
     producers: dict[ProducerKey, tuple[int, int]] = field(default_factory=dict)
     """(last sequence, when last heard of in Unix ms), the longest silent first."""
-    cursors: dict[str, int] = field(default_factory=dict)
+    durables: dict[str, DurableMark] = field(default_factory=dict)
 
     def last_sequence(self, producer: ProducerKey) -> int | None:
         """The last stored sequence; None if the producer is unknown."""
@@ -47,9 +48,31 @@ class LogMarks:
             self.producers[key] = (mark.last_sequence, mark.seen_ms)
         while len(self.producers) > PRODUCERS_MAX:
             del self.producers[next(iter(self.producers))]
-        for cursor in meta.cursors:
-            self.cursors[cursor.durable] = max(cursor.next_offset, self.cursors.get(cursor.durable, 0))
+        for saved in meta.durables:
+            self._take(_mark_from_proto(saved))
         self.next_offset = max(self.next_offset, next_offset)
+
+    def is_news(self, mark: DurableMark) -> bool:
+        """Whether a mark says something that is not known, and does not move a cursor back."""
+        known = self.durables.get(mark.name)
+        if known is None:
+            return not mark.deleted
+        if mark.deleted:
+            return True
+        return mark.next_offset >= known.next_offset and _merged(known, mark) != known
+
+    def note_producers(self, group: Group) -> None:
+        """Frames that are not kept have been numbered: remembered until a later chunk says it."""
+        for key, sequence in group.producers.items():
+            self.producers.pop(key, None)
+            self.producers[key] = (sequence, group.now_ms)
+
+    def _take(self, mark: DurableMark) -> None:
+        known = self.durables.get(mark.name)
+        if mark.deleted:
+            self.durables.pop(mark.name, None)
+        elif known is None or mark.next_offset >= known.next_offset:
+            self.durables[mark.name] = _merged(known, mark)
 
     def unknown_topics(self, meta: log_pb2.ChunkMeta) -> bool:
         """Whether a chunk has frames of topics nobody has named."""
@@ -76,7 +99,7 @@ class LogMarks:
                 log_pb2.ProducerMark(name=key.name, epoch=key.epoch, last_sequence=sequence, seen_ms=seen_ms)
                 for key, (sequence, seen_ms) in self.producers.items()
             ],
-            cursors=[log_pb2.CursorMark(durable=name, next_offset=offset) for name, offset in self.cursors.items()],
+            durables=[_mark_to_proto(mark) for mark in self.durables.values()],
         )
 
     @classmethod
@@ -85,19 +108,90 @@ class LogMarks:
         if state.format != FORMAT:
             raise DecodeError(f"log has format {state.format}; this hub reads format {FORMAT}")
         marks = cls(next_offset=state.next_offset)
-        meta = log_pb2.ChunkMeta(new_topics=state.topics, producers=state.producers, cursors=state.cursors)
+        meta = log_pb2.ChunkMeta(new_topics=state.topics, producers=state.producers, durables=state.durables)
         marks.apply(meta, state.next_offset)
         return marks
 
 
-def meta_of(group: Group, cursors: Mapping[str, int], now_ms: int) -> log_pb2.ChunkMeta:
+def meta_of(group: Group, marks: Sequence[DurableMark]) -> log_pb2.ChunkMeta:
     """What a chunk says beside its frames."""
     return log_pb2.ChunkMeta(
         topics=group.frame_topics,
         new_topics=[log_pb2.TopicName(id=number, name=name) for name, number in group.new_topics.items()],
         producers=[
-            log_pb2.ProducerMark(name=key.name, epoch=key.epoch, last_sequence=sequence, seen_ms=now_ms)
+            log_pb2.ProducerMark(name=key.name, epoch=key.epoch, last_sequence=sequence, seen_ms=group.now_ms)
             for key, sequence in group.producers.items()
         ],
-        cursors=[log_pb2.CursorMark(durable=name, next_offset=offset) for name, offset in cursors.items()],
+        durables=[_mark_to_proto(mark) for mark in marks],
+        frames=[
+            log_pb2.FrameMark(index=index, key=key, expires_ms=expires_ms)
+            for index, (key, expires_ms) in group.extras.items()
+        ],
+    )
+
+
+def _merged(known: DurableMark | None, mark: DurableMark) -> DurableMark:
+    """A mark without settings leaves them as they are."""
+    if known is None or mark.settings is not None:
+        return mark
+    return replace(mark, settings=known.settings)
+
+
+def _mark_to_proto(mark: DurableMark) -> log_pb2.DurableMark:
+    saved = log_pb2.DurableMark(
+        name=mark.name,
+        next_offset=mark.next_offset,
+        done=mark.done,
+        redeliveries=[
+            log_pb2.Redelivery(offset=one.offset, deliveries=one.deliveries, only=one.only, reason=one.reason)
+            for one in mark.redeliveries
+        ],
+        buried_below=mark.buried_below,
+        buried=mark.buried,
+        deleted=mark.deleted,
+    )
+    if mark.settings is not None:
+        given = mark.settings
+        saved.settings.CopyFrom(
+            log_pb2.DurableSettings(
+                filters=given.filters,
+                created_ms=given.created_ms,
+                options=hub_pb2.DurableOptions(
+                    group=given.group,
+                    ack_wait_ms=given.ack_wait_ms,
+                    deliveries_max=given.deliveries_max,
+                    backoff_ms=given.backoff_ms,
+                    hold=given.hold,
+                    pending_max=given.pending_max,
+                ),
+            )
+        )
+    return saved
+
+
+def _mark_from_proto(saved: log_pb2.DurableMark) -> DurableMark:
+    settings = None
+    if saved.HasField("settings"):
+        options = saved.settings.options
+        settings = DurableSettings(
+            filters=tuple(saved.settings.filters),
+            group=options.group,
+            ack_wait_ms=options.ack_wait_ms,
+            deliveries_max=options.deliveries_max,
+            backoff_ms=tuple(options.backoff_ms),
+            hold=options.hold,
+            pending_max=options.pending_max,
+            created_ms=saved.settings.created_ms,
+        )
+    return DurableMark(
+        name=saved.name,
+        next_offset=saved.next_offset,
+        done=tuple(saved.done),
+        redeliveries=tuple(
+            Redelivery(one.offset, one.deliveries, tuple(one.only), one.reason) for one in saved.redeliveries
+        ),
+        settings=settings,
+        buried_below=saved.buried_below,
+        buried=tuple(saved.buried),
+        deleted=saved.deleted,
     )
