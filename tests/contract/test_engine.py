@@ -251,7 +251,7 @@ def test_the_whole_state_of_a_durable_comes_back(bench: Bench) -> None:
         "d",
         4,
         done=(6, 8, 9, 10),
-        redeliveries=(Redelivery(5, 2, (0, 3), "no room"), Redelivery(8, 1)),
+        redeliveries=(Redelivery(5, 2, (0, 3), "no room"), Redelivery(8, 1, replay=True)),
         settings=settings,
         buried_below=2,
         buried=(3, 4),

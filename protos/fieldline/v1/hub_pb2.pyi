@@ -202,8 +202,10 @@ class Frame(_message.Message):
     """messages (or readings) in the skipped frames"""
     ttl_ms: _builtins.int
     """not delivered later than so long after the hub has got it; 0: no such end"""
-    receipt: _builtins.bool
-    """the publisher wants to hear who has handled it (PublishResponse.receipt)"""
+    receipt: _builtins.int
+    """A number of the publisher's own: it wants to hear what becomes of this frame (PublishResponse.receipt). 0: it does
+    not. Of a volatile frame it hears only if nobody listens.
+    """
     @_builtins.property
     def dead_letter(self) -> Global___DeadLetter:
         """set by the hub on what it puts under $dead/"""
@@ -222,7 +224,7 @@ class Frame(_message.Message):
         skipped_frames: _builtins.int = ...,
         skipped_count: _builtins.int = ...,
         ttl_ms: _builtins.int = ...,
-        receipt: _builtins.bool = ...,
+        receipt: _builtins.int = ...,
         dead_letter: Global___DeadLetter | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["dead_letter", b"dead_letter"]  # noqa: Y015
@@ -522,16 +524,18 @@ Global___PublishResponse: _TypeAlias = PublishResponse  # noqa: Y015
 
 @_typing.final
 class Receipt(_message.Message):
-    """What became of a frame with `receipt` set; at most one for each frame, only on the stream that brought it."""
+    """What became of a frame with `receipt` set; at most one for each frame, only on the stream that brought it. Kept in
+    memory alone: a publisher must be ready to hear nothing.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    SEQUENCE_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     BY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
-    sequence: _builtins.int
+    receipt: _builtins.int
     outcome: Global___Outcome.ValueType
     by: _builtins.str
     """client name of the subscriber that handled or refused it"""
@@ -544,7 +548,7 @@ class Receipt(_message.Message):
     def __init__(
         self,
         *,
-        sequence: _builtins.int = ...,
+        receipt: _builtins.int = ...,
         outcome: Global___Outcome.ValueType = ...,
         by: _builtins.str = ...,
         reason: _builtins.str = ...,
@@ -552,7 +556,7 @@ class Receipt(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "messages", b"messages", "outcome", b"outcome", "reason", b"reason", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "messages", b"messages", "outcome", b"outcome", "reason", b"reason", "receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -821,8 +825,9 @@ Global___Taken: _TypeAlias = Taken  # noqa: Y015
 
 @_typing.final
 class SubscribeAck(_message.Message):
-    """Every first delivery on this stream up to and including this offset is done. Says nothing about deliveries with a
-    delivery_count above 1: those are settled by name, because an ack could cross them on the way.
+    """Every delivery on this stream up to and including this offset is done. It says nothing about a delivery that came out
+    of order, that is with an offset not above all before it on this stream (it was tried before): those are settled by
+    name, because an ack could cross them on the way.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1013,9 +1018,7 @@ class Delivery(_message.Message):
     producer: _builtins.str
     epoch: _builtins.int
     missed_frames: _builtins.int
-    """Frames a live-only subscriber lost just before this one, because it read too slowly. On a durable's first delivery:
-    1 if retention took something it had not read.
-    """
+    """Frames a live-only subscriber lost just before this one, because it read too slowly."""
     stored_at_ms: _builtins.int
     """when the hub got it (Unix time)"""
     delivery_count: _builtins.int

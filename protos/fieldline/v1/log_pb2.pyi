@@ -267,9 +267,12 @@ class Redelivery(_message.Message):
     DELIVERIES_FIELD_NUMBER: _builtins.int
     ONLY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    REPLAY_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
     deliveries: _builtins.int
     reason: _builtins.str
+    replay: _builtins.bool
+    """a dead letter that is tried again: `offset` is the letter's own"""
     @_builtins.property
     def only(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
@@ -279,10 +282,11 @@ class Redelivery(_message.Message):
         deliveries: _builtins.int = ...,
         only: _abc.Iterable[_builtins.int] | None = ...,
         reason: _builtins.str = ...,
+        replay: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries", b"deliveries", "offset", b"offset", "only", b"only", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries", b"deliveries", "offset", b"offset", "only", b"only", "reason", b"reason", "replay", b"replay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -23,12 +23,16 @@ class DurableSettings:
 
 @dataclass(frozen=True, slots=True)
 class Redelivery:
-    """A frame that was tried so often and is not done; `only` the messages at these positions (empty: all)."""
+    """A frame that was tried so often and is not done; `only` the messages at these positions (empty: all).
+
+    `replay`: it is a dead letter that is tried again, and `offset` is the letter's own.
+    """
 
     offset: int
     deliveries: int
     only: tuple[int, ...] = ()
     reason: str = ""
+    replay: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,9 @@ def _mark_to_proto(mark: DurableMark) -> log_pb2.DurableMark:
         next_offset=mark.next_offset,
         done=mark.done,
         redeliveries=[
-            log_pb2.Redelivery(offset=one.offset, deliveries=one.deliveries, only=one.only, reason=one.reason)
+            log_pb2.Redelivery(
+                offset=one.offset, deliveries=one.deliveries, only=one.only, reason=one.reason, replay=one.replay
+            )
             for one in mark.redeliveries
         ],
         buried_below=mark.buried_below,
@@ -188,7 +190,8 @@ def _mark_from_proto(saved: log_pb2.DurableMark) -> DurableMark:
         next_offset=saved.next_offset,
         done=tuple(saved.done),
         redeliveries=tuple(
-            Redelivery(one.offset, one.deliveries, tuple(one.only), one.reason) for one in saved.redeliveries
+            Redelivery(one.offset, one.deliveries, tuple(one.only), one.reason, one.replay)
+            for one in saved.redeliveries
         ),
         settings=settings,
         buried_below=saved.buried_below,
