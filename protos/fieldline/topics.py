@@ -11,7 +11,10 @@ from functools import lru_cache
 from fieldline.errors import BadName, BadTopic
 from fieldline.limits import TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX
 
-__all__ = ["check_filter", "check_name", "check_topic", "matches"]
+__all__ = ["INBOX", "check_filter", "check_name", "check_topic", "matches"]
+
+INBOX = "$inbox/"
+"""What topics for replies begin with; behind it the name of the client they are for."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f]")

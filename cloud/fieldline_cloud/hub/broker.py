@@ -8,11 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from fieldline.topics import matches
 from fieldline_cloud.hub.committer import Committer, Lane
-from fieldline_cloud.hub.core.marks import DurableMark
+from fieldline_cloud.hub.core.entry import NackOrder, NotDelivered
 from fieldline_cloud.hub.core.outlet import Outlet
+from fieldline_cloud.hub.core.receipts import Outcome, Receipts, Verdict
+from fieldline_cloud.hub.core.record import VOLATILE, Record
 from fieldline_cloud.hub.core.topic_index import TopicIndex
+from fieldline_cloud.hub.core.window import Window
+from fieldline_cloud.hub.durables import Durables
 from fieldline_cloud.hub.engines.base import (
     Append,
     Appended,
@@ -22,9 +25,11 @@ from fieldline_cloud.hub.engines.base import (
     StorageError,
 )
 from fieldline_cloud.hub.errors import HubRefusal
+from fieldline_cloud.hub.own_frames import OwnFrames
 from fieldline_cloud.hub.settings import HubSettings
+from fieldline_cloud.hub.subscribers import DurableSeat, LiveSubscriber, OpenRequest, Subscriber, Taker
 
-__all__ = ["Broker", "BrokerStatistics", "Subscriber"]
+__all__ = ["Broker", "BrokerStatistics"]
 
 log = logging.getLogger(__name__)
 
@@ -39,29 +44,18 @@ class BrokerStatistics:
     frames_stored: int = 0
     bytes_stored: int = 0
     messages_stored: int = 0
+    frames_volatile: int = 0
     frames_duplicate: int = 0
     frames_delivered: int = 0
     bytes_delivered: int = 0
     frames_missed: int = 0
+    frames_expired: int = 0
     frames_trimmed: int = 0
+    acks: int = 0
+    nacks: int = 0
     refusals: int = 0
     publish_streams: int = 0
     subscribe_streams: int = 0
-
-
-class Subscriber:
-    """One open subscription: its outlet, and the event that wakes its sender."""
-
-    def __init__(self, outlet: Outlet, filters: Sequence[str], durable: str, client: str) -> None:
-        self.outlet = outlet
-        self.filters = filters
-        self.durable = durable
-        self.client = client
-        self.wake = asyncio.Event()
-
-    def wants(self, topic: str) -> bool:
-        """Whether one of the filters matches."""
-        return any(matches(one, topic) for one in self.filters)
 
 
 class Broker:
@@ -73,9 +67,9 @@ class Broker:
         self.tail = engine.statistics().next_offset
         """The next offset that will be dispatched."""
         self.subscribers: set[Subscriber] = set()
+        self.receipts = Receipts()
         self._engine = engine
-        self._index: TopicIndex[Subscriber] = TopicIndex()
-        self._durables: dict[str, Subscriber] = {}
+        self._index: TopicIndex[Taker] = TopicIndex()
         self._topics = set(engine.topics())
         self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="hub-reader")
         self.committer = Committer(
@@ -84,15 +78,28 @@ class Broker:
             pending_bytes_max=settings.limits.pending_bytes_max,
             on_committed=self._dispatch,
         )
+        self.own = OwnFrames()
+        self.durables = Durables(self, self._index)
 
     @property
     def engine(self) -> Engine:
         """The log; block on it only off the event loop."""
         return self._engine
 
-    async def last_sequence(self, producer: ProducerKey) -> int:
-        """The last stored sequence of a producer, after everything it has submitted so far."""
-        number = await self.committer.call(lambda: self._engine.last_sequence(producer))
+    # Publishing.
+
+    async def last_sequence(self, producer: ProducerKey, acked_sequence: int = 0) -> int:
+        """The last stored sequence of a producer, after everything it has submitted so far.
+
+        `acked_sequence` is what it was told is safe: a log that knows less goes on behind that.
+        """
+
+        def look() -> int:
+            if acked_sequence:
+                self._engine.adopt(producer, acked_sequence)
+            return self._engine.last_sequence(producer)
+
+        number = await self.committer.call(look)
         assert isinstance(number, int)
         return number
 
@@ -108,12 +115,45 @@ class Broker:
         `lane` is the publish stream's own: once frames of it could not be stored, none behind them is.
         """
         for frame in frames:
-            if frame.topic not in self._topics:
+            if frame.topic not in self._topics and frame.durable:
                 self._new_topic(frame.topic)
         while not self.committer.room.is_set():  # whoever was woken first may have taken the room
             await self.committer.room.wait()
+        self.submit(producer, frames, lane, done)
+
+    def submit(
+        self,
+        producer: ProducerKey,
+        frames: Sequence[IncomingFrame],
+        lane: Lane,
+        done: Callable[[Appended | StorageError], None],
+    ) -> None:
+        """As `publish`, without a bound: for what the hub itself writes."""
         size = sum(len(frame.data) for frame in frames)
         self.committer.submit(Append(producer, frames), size, lane, done)
+
+    def publish_volatile(self, topic: str, content: bytes) -> None:
+        """Hand a message of the hub's own to who listens now."""
+        self.dispatch_volatile(self.own.volatile(topic, content))
+
+    def dispatch_volatile(self, record: Record) -> bool:
+        """Hand a frame that is not stored to who listens now; True if anybody does."""
+        self.statistics.frames_volatile += 1
+        takers = self._index.match(record.topic)
+        for taker in takers:
+            taker.offer(record)
+        return bool(takers)
+
+    def has_receiver(self, topic: str) -> bool:
+        """Whether somebody listens to a topic, or a durable subscription waits for it."""
+        return bool(self._index.match(topic)) or self.durables.would_take(topic)
+
+    def expect_receipt(self, record: Record, tell: Callable[[Outcome], None]) -> None:
+        """Have a publisher told what becomes of a frame it has just brought."""
+        if not self.has_receiver(record.topic):
+            tell(Outcome(Verdict.NO_RECEIVER))
+        elif record.offset != VOLATILE:
+            self.receipts.expect(record.offset, tell)
 
     def _new_topic(self, topic: str) -> None:
         if len(self._topics) >= self.settings.limits.topics_max:
@@ -127,98 +167,133 @@ class Broker:
             statistics.frames_duplicate += outcome.duplicates
             statistics.messages_stored += outcome.messages
             for record in outcome.records:
-                statistics.frames_stored += 1
-                statistics.bytes_stored += len(record.delivery)
-                self.tail = record.offset + 1
-                for subscriber in match(record.topic):
-                    subscriber.outlet.offer(record)
-                    subscriber.wake.set()
+                if record.offset == VOLATILE:
+                    statistics.frames_volatile += 1
+                else:
+                    statistics.frames_stored += 1
+                    statistics.bytes_stored += len(record.delivery)
+                    self.tail = record.offset + 1
+                for taker in match(record.topic):
+                    taker.offer(record)
 
-    async def open(
-        self,
-        *,
-        filters: Sequence[str],
-        durable: str,
-        start: int | None,
-        lossy: bool,
-        client: str,
-        window_frames: int,
-        window_bytes: int,
-    ) -> Subscriber:
-        """Begin a subscription at offset `start` (None: at the tail), or at the durable's own cursor if it has one."""
-        if durable:
-            start = await self._durable_start(durable, start, client)
-        position = self.tail if start is None else min(start, self.tail)
+    # Subscribing.
+
+    async def open(self, request: OpenRequest) -> Subscriber:
+        """Begin a subscription. Raises HubRefusal if it cannot be had."""
+        subscriber: Subscriber
+        if request.durable:
+            subscriber = await self.durables.open(request)
+        else:
+            subscriber = self._open_live(request)
+        self.subscribers.add(subscriber)
+        return subscriber
+
+    def _open_live(self, request: OpenRequest) -> LiveSubscriber:
         limits = self.settings.limits
+        position = self.tail if request.start is None else min(request.start, self.tail)
         outlet = Outlet(
             position=position,
             tail=self.tail,
-            lossy=lossy,
+            lossy=request.lossy,
             queue_frames_max=limits.queue_frames_max,
             queue_bytes_max=limits.queue_bytes_max,
-            window_frames=window_frames,
-            window_bytes=window_bytes,
+            window=Window(request.window_frames, request.window_bytes),
         )
-        subscriber = Subscriber(outlet, filters, durable, client)
-        self.subscribers.add(subscriber)
-        self._index.add(subscriber, filters)
-        if durable:
-            self._durables[durable] = subscriber
+        subscriber = LiveSubscriber(request, outlet)
+        self._index.add(subscriber, request.filters)
         return subscriber
 
-    async def _durable_start(self, durable: str, start: int | None, client: str) -> int:
-        self._refuse_second(durable, client)
-        # In the writer thread, so that the last acks of the one who held it before are already in.
-        cursors = await self.committer.call(self._engine.cursors)
-        assert isinstance(cursors, dict)
-        self._refuse_second(durable, client)  # another may have come while the log was asked
-        if durable in cursors:
-            cursor: int = cursors[durable]
-            return cursor
-        if len(cursors) >= self.settings.limits.durables_max:
-            raise HubRefusal.too_many("durables", self.settings.limits.durables_max, "limits.durables_max")
-        position = self.tail if start is None else min(start, self.tail)
-        self.committer.mark(DurableMark(durable, position))
-        await self.cursors_safe()  # a durable that has been opened is known after a crash
-        self._refuse_second(durable, client)
-        return position
-
-    def _refuse_second(self, durable: str, client: str) -> None:
-        holder = self._durables.get(durable)
-        if holder is not None:
-            raise HubRefusal.durable_in_use(durable, holder.client)
-
     def close(self, subscriber: Subscriber) -> None:
-        """End a subscription; a durable's cursor stays."""
+        """End a subscription; a durable's state stays."""
         self.subscribers.discard(subscriber)
-        self._index.remove(subscriber, subscriber.filters)
-        if subscriber.durable and self._durables.get(subscriber.durable) is subscriber:
-            del self._durables[subscriber.durable]
-        self.statistics.frames_missed += subscriber.outlet.missed_total
+        if isinstance(subscriber, DurableSeat):
+            self.durables.close(subscriber)
+        elif isinstance(subscriber, LiveSubscriber):
+            self._index.remove(subscriber, subscriber.filters)
+            self.statistics.frames_missed += subscriber.outlet.missed_total
+            self.statistics.frames_expired += subscriber.outlet.expired_total
 
     def ack(self, subscriber: Subscriber, up_to_offset: int) -> None:
-        """Everything delivered up to this offset is done. Raises HubRefusal if it was never delivered."""
-        if up_to_offset > subscriber.outlet.delivered_to:
+        """Everything delivered in order up to this offset is done. Raises HubRefusal if it was never delivered."""
+        self.statistics.acks += 1
+        if isinstance(subscriber, DurableSeat):
+            with _told(subscriber):
+                settled = subscriber.desk.core.ack(subscriber.member, up_to_offset)
+            self._settled(subscriber, settled)
+        elif isinstance(subscriber, LiveSubscriber) and up_to_offset > subscriber.outlet.delivered_to:
             raise HubRefusal.bad_ack(up_to_offset, subscriber.outlet.delivered_to)
-        if subscriber.durable:
-            self.committer.mark(DurableMark(subscriber.durable, up_to_offset + 1))
+
+    def settle(
+        self, subscriber: Subscriber, *, done: Sequence[int], nacks: Sequence[NackOrder], in_progress: Sequence[int]
+    ) -> None:
+        """What became of single deliveries. Raises HubRefusal for one that was never delivered here."""
+        self.statistics.acks += len(done)
+        self.statistics.nacks += len(nacks)
+        if isinstance(subscriber, DurableSeat):
+            self._settle_durable(subscriber, done=done, nacks=nacks, in_progress=in_progress)
+        elif isinstance(subscriber, LiveSubscriber):
+            self._settle_live(subscriber, done=done, nacks=nacks)
+
+    def _settle_durable(
+        self, seat: DurableSeat, *, done: Sequence[int], nacks: Sequence[NackOrder], in_progress: Sequence[int]
+    ) -> None:
+        core, member, now_s = seat.desk.core, seat.member, time.monotonic()
+        with _told(seat):
+            settled = [offset for offset in done if core.done(member, offset)]
+            for offset in in_progress:
+                core.in_progress(member, offset, now_s)
+            for order in nacks:
+                if core.nack(member, order, now_s):
+                    self._refused(seat, order)
+        self._settled(seat, settled)
+
+    def _settle_live(self, subscriber: LiveSubscriber, *, done: Sequence[int], nacks: Sequence[NackOrder]) -> None:
+        """Without a durable only the publisher who wants a receipt cares."""
+        for offset in (*done, *(order.offset for order in nacks)):
+            if offset > subscriber.outlet.delivered_to:
+                raise HubRefusal.bad_ack(offset, subscriber.outlet.delivered_to)
+        for offset in done:
+            self.receipts.came(offset, Outcome(Verdict.HANDLED, subscriber.client))
+        for order in nacks:
+            self._refused(subscriber, order)
+
+    def _settled(self, seat: DurableSeat, offsets: Sequence[int]) -> None:
+        if len(self.receipts):
+            for offset in offsets:
+                self.receipts.came(offset, Outcome(Verdict.HANDLED, seat.client))
+        self.durables.changed(seat.desk)
+
+    def _refused(self, subscriber: Subscriber, order: NackOrder) -> None:
+        outcome = Outcome(Verdict.REFUSED, subscriber.client, order.reason, order.messages)
+        self.receipts.came(order.offset, outcome)
 
     async def cursors_safe(self) -> None:
-        """Return once every cursor moved so far is on disk; raises StorageError if that cannot be done now."""
+        """Return once every mark made so far is on disk; raises StorageError if that cannot be done now."""
         await self.committer.cursors_safe()
 
     async def feed(self, subscriber: Subscriber) -> None:
         """Read on in the log for a subscriber that is behind. Raises StorageError if the log cannot be read."""
-        outlet = subscriber.outlet
-        start, tail = outlet.position, self.tail
-        chunk = await self._in_reader(lambda: self._engine.read(start, subscriber.wants, bytes_max=_READ_BYTES))
-        next_offset = chunk.next_offset
-        if next_offset == start and not chunk.records:
-            next_offset = max(start, tail)  # nothing was left below the tail of that moment: it was trimmed
-        outlet.feed(chunk.records, next_offset=next_offset, tail=self.tail)
+        assert isinstance(subscriber, LiveSubscriber)
+        records, next_offset = await self.read_on(subscriber.position, subscriber.wants)
+        subscriber.feed(records, next_offset=next_offset, tail=self.tail)
+
+    async def read_on(self, start: int, wants: Callable[[str], bool]) -> tuple[Sequence[Record], int]:
+        """A piece of the log from `start` on, and where to go on. Raises StorageError if it cannot be read."""
+        tail = self.tail
+        chunk = await self.in_reader(lambda: self._engine.read(start, wants, bytes_max=_READ_BYTES))
+        if chunk.next_offset == start and not chunk.records:
+            return (), max(start, tail)  # nothing was left below the tail of that moment: it was trimmed
+        return chunk.records, chunk.next_offset
+
+    async def in_reader(self, work: Callable[[], _R]) -> _R:
+        """Do something that blocks, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+
+    # Housekeeping.
 
     async def trim(self) -> None:
         """Bring the log back inside its retention."""
+        self.durables.catch_up()
         retention = self.settings.retention
         before_ms = time.time_ns() // 1_000_000 - int(retention.age_h_max * 3_600_000)
         frames = await self.committer.call(
@@ -229,9 +304,21 @@ class Broker:
 
     async def shut(self) -> None:
         """Commit what has come and close the log."""
+        await self.durables.stop()
         await self.committer.close()
         self._readers.shutdown(wait=True)
         self._engine.close()
 
-    async def _in_reader(self, work: Callable[[], _R]) -> _R:
-        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+
+class _told:
+    """A member that settles what it never had is refused."""
+
+    def __init__(self, seat: DurableSeat) -> None:
+        self._seat = seat
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, NotDelivered):
+            raise HubRefusal.bad_ack(error.offset, self._seat.member.delivered_to) from error

@@ -110,6 +110,11 @@ class HubRefusal(FieldlineError):
         )
 
     @classmethod
+    def not_found(cls, message: str) -> "HubRefusal":
+        """There is nothing of that name."""
+        return cls(hub_pb2.ERROR_CODE_NOT_FOUND, message)
+
+    @classmethod
     def storage(cls, error: Exception) -> "HubRefusal":
         """The log cannot be used at the moment."""
         return cls(hub_pb2.ERROR_CODE_STORAGE, str(error))

@@ -56,7 +56,7 @@ class HubCollector(Collector):
 
     def _missed(self) -> int:
         broker = self._hub.broker
-        return broker.statistics.frames_missed + sum(one.outlet.missed_total for one in list(broker.subscribers))
+        return broker.statistics.frames_missed + sum(one.missed_total for one in list(broker.subscribers))
 
     def _state(self) -> Iterator[Metric]:
         broker, log = self._hub.broker, self._hub.broker.engine.statistics()
@@ -67,12 +67,12 @@ class HubCollector(Collector):
             (
                 "subscribers_behind",
                 "Subscribers reading from the log.",
-                sum(s.outlet.behind for s in subscribers),
+                sum(s.behind for s in subscribers),
             ),
             (
                 "queued_bytes",
                 "Bytes waiting for subscribers.",
-                sum(s.outlet.queued_bytes for s in subscribers),
+                sum(s.queued_bytes for s in subscribers),
             ),
             ("pending_bytes", "Bytes waiting for the disk.", broker.committer.pending_bytes),
             (

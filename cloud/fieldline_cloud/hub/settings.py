@@ -57,6 +57,10 @@ class HubLimits(Settings):
     """Frames waiting for one subscriber; beyond it falls behind into the log, or loses frames if it is lossy."""
     queue_bytes_max: int = Field(default=4 << 20, ge=1 << 16)
     """Bytes waiting for one subscriber; as queue_frames_max."""
+    pending_frames_max: int = Field(default=65_536, ge=1)
+    """Frames of one durable subscription delivered and not acknowledged; at the bound it waits for acks."""
+    dead_letters_max: int = Field(default=10_000, ge=1)
+    """Dead letters replayed or dropped by one command."""
     streams_max: int = Field(default=20_000, ge=1)
     """Publish and subscribe streams at once; further ones are refused."""
     topics_max: int = Field(default=100_000, ge=1)

@@ -22,6 +22,9 @@ class ConnectionAged(HubUnavailable):
     """Nothing is wrong: the connection was old, and the next one shows today's certificates."""
 
 
+# A standby for a durable, or an agent whose former self has not been missed yet.
+_WAITS_FOR_ITS_TURN = frozenset((hub_pb2.ERROR_CODE_DURABLE_IN_USE, hub_pb2.ERROR_CODE_NAME_IN_USE))
+
 _TRY_AGAIN = frozenset(
     (
         grpc.StatusCode.UNAVAILABLE,
@@ -39,8 +42,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError, address: str, *, tls: bool = Fal
     """HubUnavailable where trying again may help, Refused (or SequenceGap) where it will not."""
     detail = error.details() or error.code().name
     typed = _typed(error)
-    if typed and typed.code == hub_pb2.ERROR_CODE_DURABLE_IN_USE:
-        return HubUnavailable(detail)  # a standby waits for its turn
+    if typed and typed.code in _WAITS_FOR_ITS_TURN:
+        return HubUnavailable(detail)
     if typed and typed.code == hub_pb2.ERROR_CODE_RATE_LIMITED:
         return RateLimited(detail, retry_after_s=min(typed.retry_after_ms / 1000, _RETRY_AFTER_S_MAX))
     if error.code() is grpc.StatusCode.UNAVAILABLE and detail == _AGED:

@@ -249,6 +249,7 @@ class DeadLetter(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
+    TOPIC_FIELD_NUMBER: _builtins.int
     durable: _builtins.str
     reason: _builtins.str
     """the last nack's, or "ack wait" """
@@ -260,6 +261,8 @@ class DeadLetter(_message.Message):
     """whose numbering the original is part of, with its epoch and sequence"""
     epoch: _builtins.int
     sequence: _builtins.int
+    topic: _builtins.str
+    """of the original"""
     @_builtins.property
     def messages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """positions of the messages that failed; empty: all"""
@@ -275,10 +278,11 @@ class DeadLetter(_message.Message):
         epoch: _builtins.int = ...,
         sequence: _builtins.int = ...,
         messages: _abc.Iterable[_builtins.int] | None = ...,
+        topic: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries", b"deliveries", "durable", b"durable", "epoch", b"epoch", "messages", b"messages", "offset", b"offset", "producer", b"producer", "reason", b"reason", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries", b"deliveries", "durable", b"durable", "epoch", b"epoch", "messages", b"messages", "offset", b"offset", "producer", b"producer", "reason", b"reason", "sequence", b"sequence", "topic", b"topic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -94,6 +94,8 @@ def build_frame(
     published_at_ns: int,
     skipped_frames: int = 0,
     skipped_count: int = 0,
+    ttl_ms: int = 0,
+    receipt: int = 0,
 ) -> bytes:
     """A serialised fieldline.v1.Frame. Raises LimitError if the frame is over FRAME_BYTES_MAX."""
     try:
@@ -108,6 +110,8 @@ def build_frame(
             published_at_ns=published_at_ns,
             skipped_frames=skipped_frames,
             skipped_count=skipped_count,
+            ttl_ms=ttl_ms,
+            receipt=receipt,
         ).SerializeToString()
     except (ProtobufEncodeError, ValueError) as error:
         raise LimitError(f"frame for {topic!r} cannot be written: {error}") from error
@@ -131,10 +135,11 @@ def parse_frame(data: bytes) -> hub_pb2.Frame:
 
 
 def check_frame(frame: hub_pb2.Frame) -> None:
-    """Raise BadTopic or DecodeError unless the frame's envelope is sound and its body arrived as it was sent."""
+    """Raise BadTopic or DecodeError unless the frame's envelope is sound and its body arrived as it was sent.
+
+    Sequence 0 is that of a volatile frame.
+    """
     check_topic(frame.topic)
-    if frame.sequence == 0:
-        raise DecodeError("frame has no sequence; number frames from 1")
     if frame.sequence > _SEQUENCE_MAX:
         raise DecodeError(f"frame has sequence {frame.sequence}; at most {_SEQUENCE_MAX} can be stored")
     if not 0 < frame.count <= FRAME_MESSAGES_MAX:
@@ -143,7 +148,7 @@ def check_frame(frame: hub_pb2.Frame) -> None:
         raise DecodeError(f"frame has the unknown encoding {frame.encoding}")
     if len(frame.key.encode()) > KEY_BYTES_MAX:
         raise DecodeError(f"frame has a key of {len(frame.key)} characters; at most {KEY_BYTES_MAX} bytes are allowed")
-    if frame.skipped_frames >= frame.sequence:
+    if frame.skipped_frames >= max(1, frame.sequence):
         raise DecodeError(f"frame {frame.sequence} says {frame.skipped_frames} frames before it were skipped")
     if not frame.body:  # its CRC is 0, as if none had been given: a frame cut before its body would pass
         raise DecodeError(f"frame says it has {frame.count} messages but has no body")

@@ -223,7 +223,7 @@ async def test_a_lossy_subscriber_that_does_not_read_loses_frames_and_is_told_ho
         await store(client, 200)
 
         taken = await lossy.read_on(5)
-        while not all(not one.outlet for one in hub.broker.subscribers):
+        while not all(not one.queued_bytes for one in hub.broker.subscribers):
             taken += await lossy.read_on(5)
         await store(client, 1, first=201)
         while taken[-1].frame.sequence != 201:
@@ -243,7 +243,7 @@ async def test_a_slow_subscriber_falls_behind_and_gets_everything(durable: str, 
         slow = client.subscriber()
         await slow.open("#", durable=durable, frames=5)
         await store(client, 500)
-        await until(lambda: all(one.outlet.behind for one in hub.broker.subscribers))
+        await until(lambda: all(one.behind for one in hub.broker.subscribers))
         taken = await slow.take(5)
         while len(taken) < 500:
             await slow.taken(5)
@@ -273,7 +273,7 @@ async def test_a_subscriber_that_never_reads_costs_bounded_memory_and_nobody_els
         await publisher.acked(200)
         assert offsets(await reading) == list(range(200))
         # The queue, one piece of the log read for it (2 MiB and a chunk of up to 2 MiB), no more.
-        assert all(one.outlet.queued_bytes < 6 << 20 for one in hub.broker.subscribers)
+        assert all(one.queued_bytes < 6 << 20 for one in hub.broker.subscribers)
 
 
 async def test_one_publisher_alone_cannot_fill_the_hub(tmp_path: Path) -> None:
@@ -313,7 +313,15 @@ async def test_nothing_stays_of_clients_that_have_gone(hub: Hub) -> None:
             subscriber.call.cancel()
 
     async def gone() -> None:
-        await until(lambda: not (hub.broker.subscribers or hub._server._streams or hub.broker._durables))
+        await until(
+            lambda: (
+                not (
+                    hub.broker.subscribers
+                    or hub._server._streams
+                    or any(one.seats for one in hub.broker.durables.desks)
+                )
+            )
+        )
         await until(lambda: hub.broker.statistics.publish_streams + hub.broker.statistics.subscribe_streams == 0)
 
     async with Client(address(hub)) as client:

@@ -128,7 +128,6 @@ def test_a_sound_envelope_around_any_body_opens_or_is_a_decode_error(body: bytes
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"sequence": 0}, "no sequence"),
         ({"sequence": 1 << 63}, "at most 9223372036854775807"),
         ({"count": 0}, "0 messages"),
         ({"count": FRAME_MESSAGES_MAX + 1}, "65537 messages"),

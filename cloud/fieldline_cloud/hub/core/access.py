@@ -7,7 +7,7 @@ else why not and what would help. That sentence goes to the client and into the 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from fieldline.topics import matches
+from fieldline.topics import INBOX, matches
 
 __all__ = ["Account", "Accounts", "Identity", "TokenBucket", "covers", "owns"]
 
@@ -117,7 +117,9 @@ class Account:
         return "" if allowed else self._not_granted("publish to", topic, "publish", self.identity.publish)
 
     def why_no_subscribe(self, topic_filter: str) -> str:
-        """Why it may not subscribe to that filter: one of its grants must cover all of it."""
+        """Why it may not subscribe to that filter: a grant must cover all of it. Its own inbox it may always."""
+        if topic_filter.startswith(INBOX) and owns(self.identity.name, topic_filter.split("/")[1]):
+            return ""
         if any(covers(one, topic_filter) for one in self.identity.subscribe):
             return ""
         return self._not_granted("subscribe to", topic_filter, "subscribe", self.identity.subscribe)

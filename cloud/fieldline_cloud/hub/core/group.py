@@ -84,7 +84,15 @@ class Group:
             self.extras[len(self.deliveries)] = (frame.key, expires_ms)
         self.frame_topics.append(self._topic_id(frame.topic))
         self.deliveries.append(delivery)
-        return Record(offset, frame.topic, delivery, key=frame.key, expires_ms=expires_ms, messages=frame.messages)
+        return Record(
+            offset,
+            frame.topic,
+            delivery,
+            key=frame.key,
+            expires_ms=expires_ms,
+            messages=frame.messages,
+            sequence=frame.sequence,
+        )
 
     def _topic_id(self, topic: str) -> int:
         number = self._topic_ids.get(topic) or self.new_topics.get(topic)
@@ -100,4 +108,12 @@ def volatile_record(producer: ProducerKey, frame: IncomingFrame, now_ms: int) ->
         producer=producer.name, epoch=producer.epoch, frame=frame.data, stored_at_ms=now_ms, volatile=True
     ).SerializeToString()
     expires_ms = now_ms + frame.ttl_ms if frame.ttl_ms else 0
-    return Record(VOLATILE, frame.topic, delivery, key=frame.key, expires_ms=expires_ms, messages=frame.messages)
+    return Record(
+        VOLATILE,
+        frame.topic,
+        delivery,
+        key=frame.key,
+        expires_ms=expires_ms,
+        messages=frame.messages,
+        sequence=frame.sequence,
+    )

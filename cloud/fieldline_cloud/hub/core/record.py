@@ -10,14 +10,22 @@ class Record:
     """A stored frame: where it stands, its topic and key, and the serialised fieldline.v1.Delivery.
 
     Not to be changed after it was made. `expires_ms` is the Unix time after which nobody is to be given it any more
-    (0: never). `messages` is how many it holds, 0 where that is not known. `alone` keeps the response that carries just
-    this record, made once for all subscribers who take it alone.
+    (0: never). `messages` is how many it holds and `sequence` its producer's number; 0 where that is not known. `alone`
+    keeps the response that carries just this record, made once for all subscribers who take it alone.
     """
 
-    __slots__ = ("alone", "delivery", "expires_ms", "key", "messages", "offset", "topic")
+    __slots__ = ("alone", "delivery", "expires_ms", "key", "messages", "offset", "sequence", "topic")
 
     def __init__(
-        self, offset: int, topic: str, delivery: bytes, *, key: str = "", expires_ms: int = 0, messages: int = 0
+        self,
+        offset: int,
+        topic: str,
+        delivery: bytes,
+        *,
+        key: str = "",
+        expires_ms: int = 0,
+        messages: int = 0,
+        sequence: int = 0,
     ) -> None:
         self.offset = offset
         self.topic = topic
@@ -25,6 +33,7 @@ class Record:
         self.key = key
         self.expires_ms = expires_ms
         self.messages = messages
+        self.sequence = sequence
         self.alone: bytes | None = None
 
     def __eq__(self, other: object) -> bool:

@@ -34,7 +34,8 @@ class ProducerKey(NamedTuple):
 class IncomingFrame(NamedTuple):
     """A checked frame on its way into the log; `data` is the serialised fieldline.v1.Frame.
 
-    `durable` False: it is numbered and handed on, and leaves nothing behind. `ttl_ms` 0: it never expires.
+    `durable` False: it is numbered and handed on, and leaves nothing behind. `ttl_ms` 0: it never expires. `receipt` is
+    the number under which its publisher wants to hear of it; 0: none.
     """
 
     sequence: int
@@ -45,6 +46,7 @@ class IncomingFrame(NamedTuple):
     key: str = ""
     ttl_ms: int = 0
     durable: bool = True
+    receipt: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from functools import partial
 from typing import Any
 
@@ -10,12 +11,15 @@ import grpc.aio
 from fieldline.client.tasks import run_together
 from fieldline.errors import BadName, BadTopic, DecodeError, LimitError
 from fieldline.limits import FRAME_MESSAGES_MAX, PROTOCOL_VERSION
-from fieldline.topics import check_name
+from fieldline.topics import INBOX, check_name
 from fieldline.v1 import hub_pb2
 from fieldline.wire.frames import check_frame, parse_frame
 from fieldline_cloud.hub.broker import Broker
 from fieldline_cloud.hub.committer import Lane
 from fieldline_cloud.hub.core.access import Account
+from fieldline_cloud.hub.core.group import volatile_record
+from fieldline_cloud.hub.core.receipts import Outcome, Verdict
+from fieldline_cloud.hub.core.record import VOLATILE
 from fieldline_cloud.hub.engines.base import Appended, IncomingFrame, ProducerKey, StorageError
 from fieldline_cloud.hub.errors import HubRefusal
 from fieldline_cloud.hub.settings import HubLimits
@@ -23,6 +27,11 @@ from fieldline_cloud.hub.settings import HubLimits
 __all__ = ["PublishStream", "check_hello", "limits_message"]
 
 _EPOCH_MAX = (1 << 63) - 1
+_OUTCOMES = {
+    Verdict.HANDLED: hub_pb2.OUTCOME_HANDLED,
+    Verdict.REFUSED: hub_pb2.OUTCOME_REFUSED,
+    Verdict.NO_RECEIVER: hub_pb2.OUTCOME_NO_RECEIVER,
+}
 
 
 def limits_message(limits: HubLimits) -> hub_pb2.Limits:
@@ -69,6 +78,9 @@ class PublishStream:
         self._unsettled_bytes = 0
         self._room = asyncio.Event()
         self._refusal: HubRefusal | None = None
+        self._receipts: dict[int, int] = {}  # receipt number by sequence, of frames on their way to the log
+        self._expected: set[int] = set()  # offsets of frames whose receipt is still to come
+        self._news: deque[hub_pb2.Receipt] = deque()
         self._ended = False
 
     async def run(self) -> None:
@@ -79,7 +91,11 @@ class PublishStream:
         if first.WhichOneof("kind") != "hello":
             raise HubRefusal.protocol("the first message of a publish stream must be its hello")
         await self._greet(first.hello)
-        await run_together(self._acknowledge(), self._receive())
+        try:
+            await run_together(self._acknowledge(), self._receive())
+        finally:
+            for offset in self._expected:
+                self._broker.receipts.drop(offset)
 
     async def _greet(self, hello: hub_pb2.PublishHello) -> None:
         check_hello(hello.hello, self._account)
@@ -92,7 +108,9 @@ class PublishStream:
         if hello.epoch > _EPOCH_MAX:
             raise HubRefusal.protocol(f"epoch {hello.epoch} is over {_EPOCH_MAX}")
         self._producer = ProducerKey(hello.producer, hello.epoch)
-        last_sequence = await self._broker.last_sequence(self._producer)
+        if hello.acked_sequence > _EPOCH_MAX:
+            raise HubRefusal.protocol(f"acked_sequence {hello.acked_sequence} is over {_EPOCH_MAX}")
+        last_sequence = await self._broker.last_sequence(self._producer, hello.acked_sequence)
         self._acked = self._ack_sent = last_sequence
         welcome = hub_pb2.PublishWelcome(
             protocol=PROTOCOL_VERSION, last_sequence=last_sequence, limits=limits_message(self._limits)
@@ -106,6 +124,7 @@ class PublishStream:
                 raise HubRefusal.protocol("a publish stream says hello once; after it only frames may follow")
             frames = [self._check(data) for data in request.frames.frames]
             frames, wait_s = self._within_rate(frames)
+            frames = self._without_volatile(frames)
             if frames:
                 size = sum(len(frame.data) for frame in frames)
                 self._submitted += 1
@@ -117,6 +136,18 @@ class PublishStream:
         self._ended = True
         self._changed.set()
         await asyncio.Event().wait()  # the acknowledging half ends the stream once all is settled
+
+    def _without_volatile(self, frames: list[IncomingFrame]) -> list[IncomingFrame]:
+        """Hand on the frames that are not numbered, and return the others."""
+        if all(frame.sequence for frame in frames):
+            return frames
+        now_ms = time.time_ns() // 1_000_000
+        for frame in frames:
+            if frame.sequence == 0:
+                record = volatile_record(self._producer, frame, now_ms)
+                if not self._broker.dispatch_volatile(record) and frame.receipt:
+                    self._tell(frame.receipt, Outcome(Verdict.NO_RECEIVER))
+        return [frame for frame in frames if frame.sequence]
 
     def _within_rate(self, frames: list[IncomingFrame]) -> tuple[list[IncomingFrame], float]:
         """The frames that may pass now, and how long the others must wait. What passes is in order, so none is lost."""
@@ -148,11 +179,33 @@ class PublishStream:
             raise HubRefusal(hub_pb2.ERROR_CODE_BAD_TOPIC, str(error)) from error
         except (DecodeError, LimitError) as error:
             raise HubRefusal(hub_pb2.ERROR_CODE_BAD_FRAME, str(error)) from error
-        if frame.topic.startswith("$"):
-            raise HubRefusal(hub_pb2.ERROR_CODE_BAD_TOPIC, f"topic {frame.topic!r}: topics under '$' are the hub's own")
-        if self._account is not None and (why := self._account.why_no_publish(frame.topic)):
+        self._check_topic(frame)
+        if frame.receipt and frame.sequence:
+            self._receipts[frame.sequence] = frame.receipt
+        return IncomingFrame(
+            frame.sequence,
+            frame.skipped_frames,
+            frame.topic,
+            frame.count,
+            data,
+            key=frame.key,
+            ttl_ms=frame.ttl_ms,
+            receipt=frame.receipt,
+        )
+
+    def _check_topic(self, frame: hub_pb2.Frame) -> None:
+        topic = frame.topic
+        if topic.startswith("$"):
+            if not topic.startswith(INBOX):
+                raise HubRefusal(hub_pb2.ERROR_CODE_BAD_TOPIC, f"topic {topic!r}: topics under '$' are the hub's own")
+            if frame.sequence:
+                raise HubRefusal(
+                    hub_pb2.ERROR_CODE_BAD_TOPIC, f"topic {topic!r}: an inbox takes volatile frames (sequence 0) only"
+                )
+        elif self._account is not None and (why := self._account.why_no_publish(topic)):
             raise HubRefusal.denied(why)
-        return IncomingFrame(frame.sequence, frame.skipped_frames, frame.topic, frame.count, data)
+        if frame.HasField("dead_letter"):
+            raise HubRefusal(hub_pb2.ERROR_CODE_BAD_FRAME, "dead_letter is for the hub to set; leave it out")
 
     def _done(self, size: int, outcome: Appended | StorageError) -> None:
         self._settled += 1
@@ -162,8 +215,37 @@ class PublishStream:
             self._refusal = HubRefusal.storage(outcome)
         else:
             self._acked = max(self._acked, outcome.acked_sequence)
+            if self._receipts:
+                self._expect_receipts(outcome)
             if outcome.gap_expected is not None:
                 self._refusal = HubRefusal.gap(self._producer.name, outcome.gap_expected)
+        self._changed.set()
+
+    def _expect_receipts(self, outcome: Appended) -> None:
+        """New frames can be handled from now on. One that was here before has nobody's receipt any more."""
+        for record in outcome.records:
+            number = self._receipts.pop(record.sequence, 0)
+            if number:
+                if record.offset != VOLATILE:
+                    self._expected.add(record.offset)
+                self._broker.expect_receipt(record, partial(self._came, record.offset, number))
+        for sequence in [one for one in self._receipts if one <= outcome.acked_sequence]:
+            del self._receipts[sequence]
+
+    def _came(self, offset: int, number: int, outcome: Outcome) -> None:
+        self._expected.discard(offset)
+        self._tell(number, outcome)
+
+    def _tell(self, number: int, outcome: Outcome) -> None:
+        self._news.append(
+            hub_pb2.Receipt(
+                receipt=number,
+                outcome=_OUTCOMES[outcome.verdict],
+                by=outcome.by,
+                reason=outcome.reason,
+                messages=outcome.messages,
+            )
+        )
         self._changed.set()
 
     async def _acknowledge(self) -> None:
@@ -174,6 +256,9 @@ class PublishStream:
                 self._ack_sent = self._acked
                 ack = hub_pb2.PublishResponse(ack=hub_pb2.PublishAck(sequence=self._ack_sent))
                 await self._context.write(ack.SerializeToString())
+            while self._news:
+                receipt = hub_pb2.PublishResponse(receipt=self._news.popleft())
+                await self._context.write(receipt.SerializeToString())
             if self._refusal is not None:
                 raise self._refusal
             if self._ended and self._settled == self._submitted:

@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fieldline_cloud.hub.core.outlet import Outlet
-from fieldline_cloud.hub.core.record import Record
+from fieldline_cloud.hub.core.record import VOLATILE, Record
+from fieldline_cloud.hub.core.window import Window
 
 QUEUE_FRAMES, QUEUE_BYTES, WINDOW_FRAMES, WINDOW_BYTES = 5, 40, 4, 30
 WANTED, OTHER = "wanted", "other"
+NOW_MS = 1_000
 
 
 def outlet(**given: Any) -> Outlet:
@@ -20,10 +22,9 @@ def outlet(**given: Any) -> Outlet:
         "lossy": False,
         "queue_frames_max": QUEUE_FRAMES,
         "queue_bytes_max": QUEUE_BYTES,
-        "window_frames": WINDOW_FRAMES,
-        "window_bytes": WINDOW_BYTES,
     }
-    return Outlet(**{**usual, **given})
+    window = Window(given.pop("window_frames", WINDOW_FRAMES), given.pop("window_bytes", WINDOW_BYTES))
+    return Outlet(**{**usual, **given}, window=window)
 
 
 def record(offset: int, size: int = 4, topic: str = WANTED) -> Record:
@@ -76,12 +77,13 @@ class OutletMachine(RuleBasedStateMachine):
     @rule(bytes_max=st.integers(1, 60))
     def send(self, bytes_max: int) -> None:
         could = self.outlet.can_send
-        taken = self.outlet.take(bytes_max=bytes_max)
+        outgoing = self.outlet.take(bytes_max=bytes_max, now_ms=NOW_MS)
+        taken = [one.record for one in outgoing]
         assert bool(taken) == could
         assert sum(len(one.delivery) for one in taken[:-1]) < bytes_max
-        for one in taken:
-            if gap := self.outlet.take_gap(one.offset):
-                self.gaps[one.offset] = gap
+        for one in outgoing:
+            if one.missed_frames:
+                self.gaps[one.record.offset] = one.missed_frames
         self.sent += taken
         self.with_subscriber += [len(one.delivery) for one in taken]
 
@@ -89,12 +91,12 @@ class OutletMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def take(self, data: st.DataObject) -> None:
         frames = data.draw(st.integers(1, len(self.with_subscriber)))
-        assert self.outlet.taken(frames)
+        assert self.outlet.window.taken(frames)
         del self.with_subscriber[:frames]
 
     @rule(more=st.integers(1, 1 << 32))
     def a_subscriber_cannot_take_what_it_does_not_have(self, more: int) -> None:
-        assert not self.outlet.taken(len(self.with_subscriber) + more)
+        assert not self.outlet.window.taken(len(self.with_subscriber) + more)
 
     @invariant()
     def the_bounds_hold(self) -> None:
@@ -126,7 +128,7 @@ class OutletMachine(RuleBasedStateMachine):
         self.dispatch(len(self.log))
         while self.outlet.can_send or self.outlet.wants_feed or self.with_subscriber:
             if self.with_subscriber:
-                assert self.outlet.taken(len(self.with_subscriber))
+                assert self.outlet.window.taken(len(self.with_subscriber))
                 self.with_subscriber.clear()
             self.send(1000)
             if self.outlet.wants_feed:
@@ -157,14 +159,50 @@ def test_without_a_window_nothing_is_sent_and_nothing_read() -> None:
         shut = outlet(**window)
         assert shut.offer(record(0))
         assert not shut.can_send
-        assert shut.take(bytes_max=1000) == []
+        assert shut.take(bytes_max=1000, now_ms=NOW_MS) == []
 
 
 def test_a_frame_greater_than_the_window_goes_alone() -> None:
     one = outlet()
     assert one.offer(record(0, WINDOW_BYTES * 2))
-    assert [each.offset for each in one.take(bytes_max=1000)] == [0]
+    assert [each.record.offset for each in one.take(bytes_max=1000, now_ms=NOW_MS)] == [0]
     assert one.offer(record(1, WINDOW_BYTES * 2))
     assert not one.can_send
-    assert one.taken(1)
-    assert [each.offset for each in one.take(bytes_max=1000)] == [1]
+    assert one.window.taken(1)
+    assert [each.record.offset for each in one.take(bytes_max=1000, now_ms=NOW_MS)] == [1]
+
+
+def test_what_has_expired_is_not_sent_and_costs_no_window() -> None:
+    one = outlet()
+    for offset, expires_ms in enumerate((NOW_MS, NOW_MS + 1, 0, NOW_MS - 500)):
+        assert one.offer(Record(offset, WANTED, bytes(4), expires_ms=expires_ms))
+    assert [each.record.offset for each in one.take(bytes_max=1000, now_ms=NOW_MS)] == [1, 2]
+    assert one.expired_total == 2
+    assert one.window.taken(2)
+    assert not one.window.taken(1)
+
+
+def test_volatile_frames_are_sent_in_between_and_lost_at_the_bound() -> None:
+    one = outlet(window_frames=100, window_bytes=1000)
+    assert one.offer(record(0))
+    assert one.offer(record(VOLATILE))
+    for _ in range(QUEUE_FRAMES):
+        one.offer(record(VOLATILE))
+    assert one.missed_total == 2
+    assert [each.record.offset for each in one.take(bytes_max=1000, now_ms=NOW_MS)] == [0, *[VOLATILE] * 4]
+    assert (one.position, one.delivered_to, one.behind) == (1, 0, False)
+    assert one.offer(record(1))
+    assert [(each.record.offset, each.missed_frames) for each in one.take(bytes_max=1000, now_ms=NOW_MS)] == [(1, 2)]
+
+
+def test_last_values_come_first_and_name_the_last_message() -> None:
+    one = outlet(position=9, tail=9)
+    one.begin_with([Record(3, "a", bytes(4), messages=7), Record(5, "b", bytes(4), messages=1)])
+    assert one.offer(record(9))
+    sent = one.take(bytes_max=1000, now_ms=NOW_MS)
+    assert [(each.record.offset, each.only, each.last_value) for each in sent] == [
+        (3, (6,), True),
+        (5, (), True),
+        (9, (), False),
+    ]
+    assert not sent[0].is_plain
