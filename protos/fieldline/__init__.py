@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fieldline.access import Access, Tls
-    from fieldline.client.message import Delivery, Message
+    from fieldline.client.message import DeadLetter, Delivery, Message
     from fieldline.client.outbox import Coalescing
     from fieldline.client.producer import FrameProducer, FrameSource
     from fieldline.client.runtime import Runtime
-    from fieldline.client.subscription import Start, Subscription
+    from fieldline.client.subscription import Redelivery, Start, Subscription
     from fieldline.errors import (
         BadName,
         BadTopic,
@@ -45,6 +45,7 @@ __all__ = [
     "Closed",
     "Coalescing",
     "ConfigError",
+    "DeadLetter",
     "DecodeError",
     "Delivery",
     "DeviceId",
@@ -59,6 +60,7 @@ __all__ = [
     "Quality",
     "RateLimited",
     "Reading",
+    "Redelivery",
     "Refused",
     "Runtime",
     "SequenceGap",
@@ -78,6 +80,7 @@ _HOMES = {
         "Tls",
     ),
     "fieldline.client.message": (
+        "DeadLetter",
         "Delivery",
         "Message",
     ),
@@ -88,6 +91,7 @@ _HOMES = {
     ),
     "fieldline.client.runtime": ("Runtime",),
     "fieldline.client.subscription": (
+        "Redelivery",
         "Start",
         "Subscription",
     ),

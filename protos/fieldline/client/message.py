@@ -1,36 +1,129 @@
 """What a subscriber is handed: a delivery is one frame, a message is one of its parts."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
+from fieldline.client.acks import Nack
 from fieldline.model import Reading
 from fieldline.v1 import hub_pb2
 from fieldline.wire.frames import ENCODING_READINGS, open_messages
 from fieldline.wire.readings import decode_readings
 
-__all__ = ["Delivery", "Message"]
+__all__ = ["DeadLetter", "Delivery", "Message", "Settler"]
 
 _NO_HEADERS: Mapping[str, str] = {}
+
+
+class Settler(Protocol):
+    """Who is told what became of a delivery."""
+
+    def ack(self, delivery: "Delivery") -> None:
+        """It is done."""
+
+    def ack_through(self, delivery: "Delivery") -> None:
+        """It and all before it are done."""
+
+    def nack(self, delivery: "Delivery", nack: Nack) -> None:
+        """It could not be handled."""
+
+    def in_progress(self, delivery: "Delivery") -> None:
+        """It takes longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Why a frame was given up, and which it was. `messages`: positions of those that failed (empty: all)."""
+
+    durable: str
+    reason: str
+    deliveries: int
+    topic: str
+    offset: int
+    producer: str
+    epoch: int
+    sequence: int
+    messages: tuple[int, ...]
 
 
 class Delivery:
     """One frame as the hub delivered it. (producer, epoch, sequence) is the same again if it ever comes twice.
 
-    `messages()` and `readings()` raise DecodeError if the body is not what the frame says.
+    `offset` is -1 for a volatile frame, which is in no log. `messages()` and `readings()` raise DecodeError if the body
+    is not what the frame says.
     """
 
-    __slots__ = ("_ack", "_ack_through", "_frame", "epoch", "missed_frames", "offset", "producer")
+    __slots__ = ("_delivery", "_failed", "_frame", "_settler", "offset")
 
-    def __init__(
-        self, delivery: hub_pb2.Delivery, ack: Callable[[int], None], ack_through: Callable[[int], None]
-    ) -> None:
-        self.offset: int = delivery.offset
-        self.producer: str = delivery.producer
-        self.epoch: int = delivery.epoch
-        self.missed_frames: int = delivery.missed_frames
+    def __init__(self, delivery: hub_pb2.Delivery, settler: Settler) -> None:
+        self.offset: int = -1 if delivery.volatile else delivery.offset
+        self._delivery = delivery
         self._frame = delivery.frame
-        self._ack = ack
-        self._ack_through = ack_through
+        self._settler = settler
+        self._failed: dict[int, Nack] | None = None  # by position, until the delivery is settled
+
+    @property
+    def producer(self) -> str:
+        """Whose numbering the frame is part of."""
+        return self._delivery.producer
+
+    @property
+    def epoch(self) -> int:
+        """Which numbering of that producer."""
+        return self._delivery.epoch
+
+    @property
+    def missed_frames(self) -> int:
+        """Frames a live subscription lost just before this one, because it read too slowly."""
+        return self._delivery.missed_frames
+
+    @property
+    def stored_at_ms(self) -> int:
+        """Unix time in ms at which the hub got it."""
+        return self._delivery.stored_at_ms
+
+    @property
+    def delivery_count(self) -> int:
+        """How often it has been delivered, this time included."""
+        return max(1, self._delivery.delivery_count)
+
+    @property
+    def only(self) -> tuple[int, ...]:
+        """Positions of the messages it is about; empty: all. The others were done before."""
+        return tuple(self._delivery.only)
+
+    @property
+    def is_volatile(self) -> bool:
+        """Whether it is in no log, and cannot be acknowledged."""
+        return self._delivery.volatile
+
+    @property
+    def is_last_value(self) -> bool:
+        """Whether it came because it is the newest of its topic, not because it is new."""
+        return self._delivery.last_value
+
+    @property
+    def wants_receipt(self) -> bool:
+        """Whether its publisher waits to hear that somebody has handled it."""
+        return self._frame.receipt != 0 and not self._delivery.volatile
+
+    @property
+    def dead_letter(self) -> DeadLetter | None:
+        """Why it was given up, if it is a dead letter."""
+        if not self._frame.HasField("dead_letter"):
+            return None
+        letter = self._frame.dead_letter
+        return DeadLetter(
+            durable=letter.durable,
+            reason=letter.reason,
+            deliveries=letter.deliveries,
+            topic=letter.topic,
+            offset=letter.offset,
+            producer=letter.producer,
+            epoch=letter.epoch,
+            sequence=letter.sequence,
+            messages=tuple(letter.messages),
+        )
 
     @property
     def topic(self) -> str:
@@ -87,36 +180,70 @@ class Delivery:
         return decode_readings(self._frame.body)
 
     def messages(self) -> list["Message"]:
-        """The messages in publishing order. A frame of readings is one message whose content is the closed batch."""
+        """The messages in publishing order; of one that is delivered again, those that failed before.
+
+        A frame of readings is one message whose content is the closed batch.
+        """
         if self.is_readings:
-            return [Message(self, 0, self._frame.body)]
+            return [Message(self, 0, self._frame.body, _NO_HEADERS)]
         contents, headers = open_messages(self._frame)
+        if self._delivery.only:
+            chosen = [index for index in self._delivery.only if index < len(contents)]
+            return [Message(self, index, contents[index], headers.get(index, _NO_HEADERS)) for index in chosen]
         if not headers:
-            return [Message(self, index, content) for index, content in enumerate(contents)]
+            return [Message(self, index, content, _NO_HEADERS) for index, content in enumerate(contents)]
         return [
             Message(self, index, content, headers.get(index, _NO_HEADERS)) for index, content in enumerate(contents)
         ]
 
     def ack(self) -> None:
-        """This frame is done. Returns at once; the cursor moves when all frames before it are done as well."""
-        self._ack(self.offset)
+        """This frame is done, but for messages of it that were nacked: those come again. Returns at once."""
+        if self._failed:
+            self._settler.nack(self, _together(self.offset, self._failed))
+            self._failed = None
+        else:
+            self._settler.ack(self)
 
     def ack_through(self) -> None:
         """This frame and all before it are done: for those who finish work in batches."""
-        self._ack_through(self.offset)
+        self._settler.ack_through(self)
+
+    def nack(self, *, delay_s: float | None = None, reason: str = "", give_up: bool = False) -> None:
+        """This frame could not be handled now: it is delivered again, to whoever shares the durable subscription.
+
+        After `delay_s` seconds, or (None) after the subscription's backoff. `give_up`: never again, a dead letter at
+        once. Without a durable nothing is delivered again; a publisher who waits for an ack hears of it all the same.
+        """
+        self._settler.nack(self, Nack(self.offset, delay_s, self.only, reason, give_up))
+
+    def in_progress(self) -> None:
+        """This frame takes longer: the subscription's ack wait begins anew."""
+        self._settler.in_progress(self)
+
+    def _note_failed(self, nack: Nack, index: int) -> None:
+        if self._failed is None:
+            self._failed = {}
+        self._failed[index] = nack
 
     def __repr__(self) -> str:
         return f"<Delivery {self.topic} offset={self.offset} sequence={self.sequence} count={self.count}>"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Message:
-    """One message. `index` is its place in the frame, so (delivery.offset, index) names it for ever."""
+    """One message. `index` is its place in the frame, so (delivery.offset, index) names it for ever. Not to be changed.
 
-    delivery: Delivery
-    index: int
-    content: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    A plain class, because millions are made: a frozen dataclass takes three times as long.
+    """
+
+    __slots__ = ("content", "delivery", "headers", "index")
+
+    def __init__(
+        self, delivery: Delivery, index: int, content: bytes, headers: Mapping[str, str] = _NO_HEADERS
+    ) -> None:
+        self.delivery = delivery
+        self.index = index
+        self.content = content
+        self.headers = headers
 
     @property
     def topic(self) -> str:
@@ -137,3 +264,22 @@ class Message:
     def text(self) -> str:
         """The content as UTF-8 text."""
         return self.content.decode()
+
+    def nack(self, *, delay_s: float | None = None, reason: str = "", give_up: bool = False) -> None:
+        """This message could not be handled: once its frame is done with, it alone is delivered again.
+
+        Messages of one frame come again together: after the shortest of their delays, with the last reason, and as a
+        dead letter only if every one of them was given up.
+        """
+        self.delivery._note_failed(Nack(self.delivery.offset, delay_s, (), reason, give_up), self.index)
+
+    def __repr__(self) -> str:
+        return f"<Message {self.topic} offset={self.offset} index={self.index} {self.content[:40]!r}>"
+
+
+def _together(offset: int, failed: Mapping[int, Nack]) -> Nack:
+    nacks = failed.values()
+    delays = [nack.delay_s for nack in nacks if nack.delay_s is not None]
+    reason = next((nack.reason for nack in reversed(list(nacks)) if nack.reason), "")
+    give_up = all(nack.give_up for nack in nacks)
+    return Nack(offset, min(delays) if delays else None, tuple(sorted(failed)), reason, give_up)

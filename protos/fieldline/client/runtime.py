@@ -13,7 +13,7 @@ from fieldline.client.link import Link
 from fieldline.client.message import Message
 from fieldline.client.outbox import Batch, Coalescing, Outbox
 from fieldline.client.producer import FrameProducer
-from fieldline.client.subscription import Start, Subscription
+from fieldline.client.subscription import NO_REDELIVERY, Redelivery, Start, Subscription
 from fieldline.errors import BufferFull, Closed, HubUnavailable, LimitError
 from fieldline.topics import check_name
 
@@ -179,15 +179,24 @@ class Runtime:
         handler: Handler | None = None,
         *,
         durable: str = "",
+        group: str = "",
         start: Start = Start.LIVE,
         ack: Literal["auto", "manual"] = "auto",
+        on_error: Literal["raise", "nack"] = "raise",
+        redelivery: Redelivery = NO_REDELIVERY,
+        hold: bool = False,
         frames_max: int = 256,
         bytes_max: int = 8 << 20,
     ) -> "HandledSubscription":
         """A subscription to one or more topic filters.
 
         `durable` names a cursor the hub keeps: the next subscription of that name goes on where the acks of this one
-        ended. Only one client at a time holds a durable; a second waits as a standby.
+        ended. Only one client at a time holds a durable; a second waits as a standby. `group` names a durable that
+        several clients share: each frame goes to one of them, those of one key to the same one while it lives.
+        `redelivery` says when a durable or group gets again what it has not finished, and when that becomes a dead
+        letter; `hold` keeps retention from what it has not acknowledged.
+
+        A handler that raises ends the runtime; with on_error="nack" its message is nacked and delivered again instead.
 
         Use it as `async with runtime.subscribe(...) as messages: async for message in messages`, or give a handler and
         `await runtime.subscribe(filter, handler)`: it is then called for every message until the runtime is closed.
@@ -199,12 +208,15 @@ class Runtime:
             name=self.name,
             filters=[filters] if isinstance(filters, str) else filters,
             durable=durable,
+            group=group,
             start=start,
             ack=ack,
+            redelivery=redelivery,
+            hold=hold,
             frames_max=frames_max,
             bytes_max=bytes_max,
         )
-        subscription.attach(handler, self._spawn)
+        subscription.attach(handler, self._spawn, on_error)
         self._subscriptions.append(subscription)
         return subscription
 
@@ -265,11 +277,15 @@ class HandledSubscription(Subscription):
 
     _handler: Handler | None = None
     _spawn: Callable[[Any], None]
+    _nack_errors = False
 
-    def attach(self, handler: Handler | None, spawn: Callable[[Any], None]) -> None:
+    def attach(
+        self, handler: Handler | None, spawn: Callable[[Any], None], on_error: Literal["raise", "nack"] = "raise"
+    ) -> None:
         """Set what `await` will start."""
         self._handler = handler
         self._spawn = spawn
+        self._nack_errors = on_error == "nack"
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self._start_handler().__await__()
@@ -283,9 +299,15 @@ class HandledSubscription(Subscription):
 
     async def _handle(self, handler: Handler) -> None:
         async for message in self:
-            result = handler(message)
-            if result is not None:
-                await result
+            try:
+                result = handler(message)
+                if result is not None:
+                    await result
+            except Exception as error:
+                if not self._nack_errors:
+                    raise
+                log.warning("handler failed on offset %d of %s: %r", message.offset, message.topic, error)
+                message.nack(reason=repr(error))
 
 
 def _as_bytes(content: bytes | bytearray | memoryview | str) -> bytes:

@@ -300,9 +300,9 @@ async def test_manual_acks_in_any_order_move_the_cursor_over_what_is_unbroken(hu
         got[0].ack()
         await until(lambda: hub.broker.engine.cursors() == {"d": 3})
     async with runtime.subscribe("t", durable="d", ack="manual") as messages:
-        again = await deliveries(messages, 3)
-        assert [one.offset for one in again] == [3, 4, 5]
-        again[2].ack_through()
+        again = await deliveries(messages, 2)
+        assert [one.offset for one in again] == [3, 5], "4 was done, although 3 was not"
+        again[1].ack_through()
     assert hub.broker.engine.cursors() == {"d": 6}
 
 

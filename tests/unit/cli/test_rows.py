@@ -11,6 +11,7 @@ import pytest
 from fieldline import Delivery
 from fieldline.cli.sub import _print_delivery, _writer, rows
 from fieldline.cli.text import alert_row, line, message_row, plain_value, task_row, timestamp
+from fieldline.client.acks import Nack
 from fieldline.errors import DecodeError
 from fieldline.model import Alert, AlertState, DeviceId, Reading, Severity, Task, TaskState
 from fieldline.v1 import hub_pb2
@@ -20,6 +21,15 @@ from fieldline.wire.readings import encode_readings
 
 AT_NS = 1_700_000_000_123_456_789
 DEVICE = DeviceId("demo", "hall-a", "pump-1")
+
+
+class _Nobody:
+    """Hears what becomes of deliveries, and does nothing about it."""
+
+    def ack(self, delivery: Delivery) -> None: ...
+    def ack_through(self, delivery: Delivery) -> None: ...
+    def nack(self, delivery: Delivery, nack: Nack) -> None: ...
+    def in_progress(self, delivery: Delivery) -> None: ...
 
 
 def delivery(topic: str, encoding: int, body: bytes, count: int = 1, **fields: Any) -> Delivery:
@@ -33,7 +43,7 @@ def delivery(topic: str, encoding: int, body: bytes, count: int = 1, **fields: A
         **fields,
     )
     received = hub_pb2.Delivery(offset=7, producer="p", epoch=1, frame=frame)
-    return Delivery(received, lambda _: None, lambda _: None)
+    return Delivery(received, _Nobody())
 
 
 def messages(topic: str, *contents: bytes, headers: dict[int, dict[str, str]] | None = None, key: str = "") -> Delivery:
