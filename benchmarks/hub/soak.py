@@ -1,0 +1,112 @@
+"""Does the hub's memory stay flat? Half load for minutes, beside two subscribers that never read.
+
+One durable subscriber and one live one open their streams and take nothing: the first falls ever further behind in the
+log, the second loses frames. A normal pair publishes and takes at half the rate measured before, every message checked.
+The log is bounded, so that it is full early and old segments are dropped all the time. The hub's resident memory is
+read every two seconds. Its growth is the Theil-Sen slope (the median of the slopes of all pairs, which a few odd
+samples cannot move); the detection floor is what slope the noise alone makes: residuals are drawn anew in blocks of
+half a minute, because neighbours are alike, and 95 % of the slopes that come out are smaller.
+"""
+
+import asyncio
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any
+
+from benchmarks.harness import Worker, hear, rss_mib, say
+from benchmarks.hub.ours import MODULE, running_hub
+from fieldline import Runtime
+
+__all__ = ["detection_floor", "slope", "soak"]
+
+_MODULE = "benchmarks.hub.soak"
+_TOPIC = "bench/soak"
+_LOG_BYTES_MAX = 512 << 20
+_SAMPLE_S = 2.0
+_BLOCK = 15  # samples: half a minute
+_DRAWS = 200
+_PAIRS_SAMPLES_MAX = 100  # redrawn series are thinned to so many: the slopes of all pairs are taken 200 times
+_PAGE_MIB = 4 / 1024
+
+
+def soak(rate: float, seconds: float, settle_s: float) -> dict[str, float]:
+    """Memory of the hub at `rate` messages/s for so many seconds, the first `settle_s` left out of the slope."""
+    with (
+        running_hub(log_bytes_max=_LOG_BYTES_MAX) as (address, pid),
+        Worker(_MODULE, "stall", address) as stalled,
+        Worker(MODULE, "pace", address, _TOPIC, rate, seconds) as publisher,
+        Worker(MODULE, "subscribe", address, _TOPIC, int(rate * seconds), 1, "soak") as subscriber,
+    ):
+        for worker in (stalled, publisher, subscriber):
+            worker.hear()
+        publisher.say(go=True)
+        samples = _sample(pid, seconds)
+        took = publisher.hear(seconds + 120)["seconds"]
+        subscriber.hear(seconds + 120)
+        stalled.say(go=True)
+        assert stalled.hear()["open"] == 2, "the stalled subscribers were to be connected to the end"
+    late = [one for one in samples if one[0] >= settle_s]
+    return {
+        "rate": int(rate * seconds) / took,
+        "rss_mib": late[-1][1],
+        "rss_max_mib": max(size for _, size in samples),
+        "slope_mib_min": slope(late) * 60,
+        "floor_mib_min": detection_floor(late) * 60,
+    }
+
+
+def _sample(pid: int, seconds: float) -> list[tuple[float, float]]:
+    """(seconds since the start, MiB)."""
+    began, samples = time.monotonic(), []
+    while (at := time.monotonic() - began) < seconds:
+        samples.append((at, rss_mib(pid)))
+        time.sleep(_SAMPLE_S)
+    return samples
+
+
+def slope(samples: Sequence[tuple[float, float]]) -> float:
+    """Theil-Sen: the median of the slopes of all pairs."""
+    return median(
+        (size - earlier_size) / (at - earlier_at)
+        for index, (at, size) in enumerate(samples)
+        for earlier_at, earlier_size in samples[:index]
+    )
+
+
+def detection_floor(samples: Sequence[tuple[float, float]]) -> float:
+    """The slope that noise like this reaches in one of twenty series; at least one page over all the time."""
+    trend = slope(samples)
+    rest = [size - trend * at for at, size in samples]
+    chance = random.Random(1)
+    thin = max(1, len(samples) // _PAIRS_SAMPLES_MAX)
+    slopes = []
+    for _ in range(_DRAWS):
+        drawn: list[float] = []
+        while len(drawn) < len(rest):
+            start = chance.randrange(max(1, len(rest) - _BLOCK + 1))
+            drawn += rest[start : start + _BLOCK]
+        series = [(at, size) for (at, _), size in zip(samples, drawn, strict=False)]
+        slopes.append(abs(slope(series[::thin])))
+    one_page = _PAGE_MIB / (samples[-1][0] - samples[0][0])
+    return max(one_page, sorted(slopes)[int(_DRAWS * 0.95)])
+
+
+async def stall(address: str) -> None:
+    """Open a durable and a live subscription and take nothing; in the end say how many are still connected."""
+    async with Runtime(address, name="stalled") as runtime:
+        opened = [runtime.subscribe(_TOPIC, durable="stalled"), runtime.subscribe(_TOPIC)]
+        for one in opened:
+            one.open()
+            await one.wait_open()
+        say(ready=True)
+        await asyncio.to_thread(hear)
+        say(open=sum(one.connected for one in opened))
+
+
+ROLES: dict[str, Callable[..., Any]] = {"stall": stall}
+
+if __name__ == "__main__":
+    asyncio.run(ROLES[sys.argv[1]](*sys.argv[2:]))
