@@ -1,9 +1,11 @@
 """Contenders in turn, and rows that compare ours with each peer pair by pair.
 
 A repetition runs every contender once (A B C, A B C, ...), because the machine drifts: what is compared has run within
-the same seconds. So a factor is the median of the ratios within the repetitions, never the ratio of two medians.
+the same seconds. So a factor is the median of the ratios within the repetitions, never the ratio of two medians. What a
+contender left unwritten is flushed before the next begins, or it would pay for it.
 """
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -42,9 +44,11 @@ class Contest:
         """Run all in turn, so many times. A peer that fails is out, with its reason; ours may not fail."""
         contest = cls()
         for _ in range(runs):
+            os.sync()
             figures = {"ours": ours()}
             for name, peer in (peers or {}).items():
                 if name not in contest.absent:
+                    os.sync()
                     contest._add(figures, name, peer)
             contest.runs.append(figures)
         return contest
@@ -96,7 +100,7 @@ def more_is_better(
     texts = [f">= {goal.factor:g} x {goal.peer}" for goal in goals if goal.factor is not None]
     if at_least is not None:
         verdicts.append(ours >= at_least)
-        texts.append(f">= {at_least:,g}{at_least_text}")
+        texts.append(f">= {at_least:,.10g}{at_least_text}")
     met = False if False in verdicts else None if None in verdicts else True
     peers = {goal.peer: contest.middle(goal.measure, goal.peer) for goal in here}
     made = row(measure, unit, ours, peers, ", ".join(texts) or None, met)

@@ -154,14 +154,14 @@ def at_least(
     measure: str, unit: str, ours: float, goal: float | None, peers: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
     """A row where more is better."""
-    return row(measure, unit, ours, peers, None if goal is None else f">= {goal:,g}", goal is None or ours >= goal)
+    return row(measure, unit, ours, peers, None if goal is None else f">= {goal:,.10g}", goal is None or ours >= goal)
 
 
 def at_most(
     measure: str, unit: str, ours: float, goal: float | None, peers: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
     """A row where less is better."""
-    return row(measure, unit, ours, peers, None if goal is None else f"<= {goal:,g}", goal is None or ours <= goal)
+    return row(measure, unit, ours, peers, None if goal is None else f"<= {goal:,.10g}", goal is None or ours <= goal)
 
 
 def row(
