@@ -5,7 +5,8 @@ log, the second loses frames. A normal pair publishes and takes at half the rate
 The log is bounded, so that it is full early and old segments are dropped all the time. The hub's resident memory is
 read every two seconds. Its growth is the Theil-Sen slope (the median of the slopes of all pairs, which a few odd
 samples cannot move); the detection floor is what slope the noise alone makes: residuals are drawn anew in blocks of
-half a minute, because neighbours are alike, and 95 % of the slopes that come out are smaller.
+a minute, because neighbours are alike, and 95 % of the slopes that come out are smaller. An allocator grows and shrinks
+in steps of 20 MiB and more, so a run needs many minutes before its slope says anything: a minute is only a rehearsal.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -20,19 +22,29 @@ from benchmarks.harness import Worker, hear, rss_mib, say
 from benchmarks.hub.ours import MODULE, running_hub
 from fieldline import Runtime
 
-__all__ = ["detection_floor", "slope", "soak"]
+__all__ = ["Soak", "detection_floor", "slope", "soak"]
 
 _MODULE = "benchmarks.hub.soak"
 _TOPIC = "bench/soak"
 _LOG_BYTES_MAX = 512 << 20
 _SAMPLE_S = 2.0
-_BLOCK = 15  # samples: half a minute
+_BLOCK = 30  # samples: a minute
 _DRAWS = 200
 _PAIRS_SAMPLES_MAX = 100  # redrawn series are thinned to so many: the slopes of all pairs are taken 200 times
 _PAGE_MIB = 4 / 1024
 
 
-def soak(rate: float, seconds: float, settle_s: float) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class Soak:
+    """What a soak found. `samples`: (seconds since the start, MiB of the hub)."""
+
+    rate: float
+    slope_mib_min: float
+    floor_mib_min: float
+    samples: list[tuple[float, float]]
+
+
+def soak(rate: float, seconds: float, settle_s: float) -> Soak:
     """Memory of the hub at `rate` messages/s for so many seconds, the first `settle_s` left out of the slope."""
     with (
         running_hub(log_bytes_max=_LOG_BYTES_MAX) as (address, pid),
@@ -49,13 +61,7 @@ def soak(rate: float, seconds: float, settle_s: float) -> dict[str, float]:
         stalled.say(go=True)
         assert stalled.hear()["open"] == 2, "the stalled subscribers were to be connected to the end"
     late = [one for one in samples if one[0] >= settle_s]
-    return {
-        "rate": int(rate * seconds) / took,
-        "rss_mib": late[-1][1],
-        "rss_max_mib": max(size for _, size in samples),
-        "slope_mib_min": slope(late) * 60,
-        "floor_mib_min": detection_floor(late) * 60,
-    }
+    return Soak(int(rate * seconds) / took, slope(late) * 60, detection_floor(late) * 60, samples)
 
 
 def _sample(pid: int, seconds: float) -> list[tuple[float, float]]:
