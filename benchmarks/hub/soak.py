@@ -4,18 +4,19 @@ One durable subscriber and one live one open their streams and take nothing: the
 log, the second loses frames. A normal pair publishes and takes at half the rate measured before, every message checked.
 The log is bounded, so that it is full early and old segments are dropped all the time. The hub's resident memory is
 read every two seconds. Its growth is the Theil-Sen slope (the median of the slopes of all pairs, which a few odd
-samples cannot move); the detection floor is what slope the noise alone makes: residuals are drawn anew in blocks of
-a minute, because neighbours are alike, and 95 % of the slopes that come out are smaller. An allocator grows and shrinks
-in steps of 20 MiB and more, so a run needs many minutes before its slope says anything: a minute is only a rehearsal.
+samples cannot move); the detection floor is what slope noise of this kind makes by itself in one of twenty runs. An
+allocator grows and shrinks in steps of 20 MiB and more, so a run needs many minutes before its slope says anything: a
+minute is only a rehearsal.
 """
 
 import asyncio
-import random
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
+from itertools import pairwise
+from statistics import fmean, median
 from typing import Any
 
 from benchmarks.harness import Worker, hear, rss_mib, say
@@ -28,9 +29,6 @@ _MODULE = "benchmarks.hub.soak"
 _TOPIC = "bench/soak"
 _LOG_BYTES_MAX = 512 << 20
 _SAMPLE_S = 2.0
-_BLOCK = 30  # samples: a minute
-_DRAWS = 200
-_PAIRS_SAMPLES_MAX = 100  # redrawn series are thinned to so many: the slopes of all pairs are taken 200 times
 _PAGE_MIB = 4 / 1024
 
 
@@ -83,21 +81,23 @@ def slope(samples: Sequence[tuple[float, float]]) -> float:
 
 
 def detection_floor(samples: Sequence[tuple[float, float]]) -> float:
-    """The slope that noise like this reaches in one of twenty series; at least one page over all the time."""
+    """Twice the standard error of the slope, for as many independent samples as the noise is worth.
+
+    Neighbours are alike: n samples whose residuals correlate by r from one to the next tell as much as
+    n (1 - r) / (1 + r) independent ones. At least one page over all the time.
+    """
+    times = [at for at, _ in samples]
     trend = slope(samples)
     rest = [size - trend * at for at, size in samples]
-    chance = random.Random(1)
-    thin = max(1, len(samples) // _PAIRS_SAMPLES_MAX)
-    slopes = []
-    for _ in range(_DRAWS):
-        drawn: list[float] = []
-        while len(drawn) < len(rest):
-            start = chance.randrange(max(1, len(rest) - _BLOCK + 1))
-            drawn += rest[start : start + _BLOCK]
-        series = [(at, size) for (at, _), size in zip(samples, drawn, strict=False)]
-        slopes.append(abs(slope(series[::thin])))
-    one_page = _PAGE_MIB / (samples[-1][0] - samples[0][0])
-    return max(one_page, sorted(slopes)[int(_DRAWS * 0.95)])
+    noise = [one - fmean(rest) for one in rest]
+    power = sum(one * one for one in noise)
+    one_page = _PAGE_MIB / (times[-1] - times[0])
+    if not power:
+        return one_page
+    alike = max(0.0, sum(one * other for one, other in pairwise(noise)) / power)
+    independent = len(samples) * (1 - alike) / (1 + alike)
+    spread = sum((at - fmean(times)) ** 2 for at in times)
+    return max(one_page, 2 * math.sqrt(power / max(1.0, independent - 2) / spread))
 
 
 async def stall(address: str) -> None:
