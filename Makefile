@@ -5,6 +5,7 @@
 #   make test                              install what the tests need, run them all
 #   make lint                              format, lint, import rules, types, generated files
 #   make bench NAME=hub QUICK=1 REPORT=o.json
+#   make bench NAME=hub ONLY=latency       some rows of a bench: path, fan-out, replay, latency, streams, soak
 #   make protos                            regenerate the stubs
 #   make docs                              regenerate the reference pages and JSON schemas
 SHELL := /bin/bash
@@ -28,6 +29,10 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/.demo
 
+$(VENV)/.bench: $(VENV)/.dev
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[bench]'
+	@touch $@
+
 demo: $(VENV)/.demo
 	@$(BIN)/fieldline demo $(if $(DURATION),--duration "$(DURATION)") $(if $(REPORT),--report "$(REPORT)")
 
@@ -43,8 +48,8 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy tests benchmarks
 	@tools/check-protos.sh
 
-bench: $(VENV)/.dev
-	@$(BIN)/python -m benchmarks $(NAME) $(if $(QUICK),--quick) $(if $(REPORT),--report "$(REPORT)") $(if $(DATA),--data "$(DATA)")
+bench: $(VENV)/.bench
+	@$(BIN)/python -m benchmarks $(NAME) $(if $(ONLY),--only "$(ONLY)") $(if $(QUICK),--quick) $(if $(REPORT),--report "$(REPORT)") $(if $(DATA),--data "$(DATA)")
 
 protos:
 	tools/protos.sh
@@ -55,4 +60,4 @@ docs: $(VENV)/.dev
 check: lint test
 
 clean:
-	rm -rf $(VENV) .venv-protos .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-protos .venv-autogen .mypy_cache .ruff_cache .pytest_cache .hypothesis

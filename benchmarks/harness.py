@@ -1,29 +1,46 @@
-"""Worker processes that talk JSON lines, and rows with their goals.
+"""Worker processes that talk JSON lines, what they cost, and rows with a fixed goal.
 
-A worker is `python -m MODULE ROLE ARGUMENTS`; what it prints, one JSON object a line, is heard here, and what is said
-is a line on its standard input. When the bench goes away the worker sees the end of its input and ends.
+A worker is `python -m MODULE ROLE ARGUMENTS`, run by another Python if told so; what it prints, one JSON object a line,
+is heard here, and what is said is a line on its standard input. When the bench goes away the worker sees the end of its
+input and ends.
 """
 
 import contextlib
 import json
 import os
+import resource
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Mapping
+from pathlib import Path
 from queue import Empty, Queue
-from statistics import median
 from typing import Any, Self
 
-__all__ = ["Worker", "at_least", "at_most", "cpu_seconds", "hear", "medians", "peak_rss_mib", "rss_mib", "say"]
+__all__ = [
+    "Worker",
+    "at_least",
+    "at_most",
+    "cpu_seconds",
+    "free_port",
+    "hear",
+    "peak_rss_mib",
+    "raise_file_limit",
+    "row",
+    "rss_mib",
+    "say",
+    "wait_for_port",
+]
 
 
 class Worker:
     """One child process of a bench. Ends with the `with` block."""
 
-    def __init__(self, module: str, role: str, *arguments: object) -> None:
+    def __init__(self, module: str, role: str, *arguments: object, python: Path | str = sys.executable) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, role, *map(str, arguments)],
+            [str(python), "-m", module, role, *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -83,6 +100,34 @@ def hear() -> dict[str, Any]:
     return heard
 
 
+def raise_file_limit() -> None:
+    """In a worker that needs thousands of sockets: as many open files as the system allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def free_port() -> int:
+    """A port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def wait_for_port(port: int, *, timeout_s: float = 10.0) -> None:
+    """Until something on this machine listens there; OSError if nothing does in that time."""
+    give_up_at = time.monotonic() + timeout_s
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process so far."""
     with open(f"/proc/{pid}/stat") as file:
@@ -105,38 +150,24 @@ def _status_mib(pid: int, key: str) -> float:
         return next(int(line.split()[1]) / 1024 for line in file if line.startswith(key))
 
 
-def medians(
-    runs: int, contenders: Mapping[str, Callable[[], Mapping[str, float]]]
-) -> Iterator[tuple[str, dict[str, list[float]]]]:
-    """Run every contender `runs` times in turn (A B C A B C ...), and give each one's figures by name.
-
-    In turn, because the machine drifts: what is compared has run within the same seconds.
-    """
-    figures: dict[str, dict[str, list[float]]] = {name: {} for name in contenders}
-    for _ in range(runs):
-        for name, contender in contenders.items():
-            for measure, value in contender().items():
-                figures[name].setdefault(measure, []).append(value)
-    yield from figures.items()
-
-
 def at_least(
     measure: str, unit: str, ours: float, goal: float | None, peers: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
     """A row where more is better."""
-    return _row(measure, unit, ours, peers, None if goal is None else f">= {goal:g}", goal is None or ours >= goal)
+    return row(measure, unit, ours, peers, None if goal is None else f">= {goal:,.10g}", goal is None or ours >= goal)
 
 
 def at_most(
     measure: str, unit: str, ours: float, goal: float | None, peers: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
     """A row where less is better."""
-    return _row(measure, unit, ours, peers, None if goal is None else f"<= {goal:g}", goal is None or ours <= goal)
+    return row(measure, unit, ours, peers, None if goal is None else f"<= {goal:,.10g}", goal is None or ours <= goal)
 
 
-def _row(
-    measure: str, unit: str, ours: float, peers: Mapping[str, float] | None, goal: str | None, met: bool
+def row(
+    measure: str, unit: str, ours: float, peers: Mapping[str, float] | None, goal: str | None, met: bool | None
 ) -> dict[str, Any]:
+    """A row whose goal has been judged already; `met` None: it could not be."""
     return {
         "measure": measure,
         "unit": unit,
@@ -145,8 +176,3 @@ def _row(
         "goal": goal,
         "met": None if goal is None else met,
     }
-
-
-def middle(values: list[float]) -> float:
-    """The median."""
-    return float(median(values))

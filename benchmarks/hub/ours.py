@@ -1,31 +1,34 @@
-"""Our figures of the hub bench. Every message is fsynced by the hub before it is acknowledged and before delivery."""
+"""Our figures of the hub bench. Every message is fsynced by the hub before it is acknowledged and before delivery.
 
-import os
+Every subscriber compares every message with the one whose turn it is, and frame numbers with their neighbours; a lost,
+repeated or exchanged message ends the bench.
+"""
+
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmarks.harness import Worker, cpu_seconds, peak_rss_mib
 
-__all__ = ["fan_out", "latency", "path", "replay"]
+__all__ = ["MODULE", "fan_out", "latency", "path", "percentiles", "replay", "running_hub"]
 
-_MODULE = "benchmarks.hub.worker"
-_SIZE = 200
+MODULE = "benchmarks.hub.worker"
 
 
 @contextmanager
-def _hub() -> Iterator[tuple[str, int]]:
+def running_hub(*, log_bytes_max: int | None = None) -> Iterator[tuple[str, int]]:
     """(address, pid) of a fresh hub."""
-    with tempfile.TemporaryDirectory(prefix="fieldline-bench-") as data, Worker(_MODULE, "hub", data) as hub:
+    bounds = [] if log_bytes_max is None else [log_bytes_max]
+    with tempfile.TemporaryDirectory(prefix="fieldline-bench-") as data, Worker(MODULE, "hub", data, *bounds) as hub:
         yield f"127.0.0.1:{hub.hear()['port']}", hub.pid
 
 
 def path(messages: int) -> dict[str, float]:
     """One publisher, one durable subscriber: messages stored and delivered per second, hub CPU per message."""
     with (
-        _hub() as (address, pid),
-        Worker(_MODULE, "publish", address, "bench/path", messages, _SIZE) as publisher,
-        Worker(_MODULE, "subscribe", address, "bench/path", messages, 1, "path") as subscriber,
+        running_hub() as (address, pid),
+        Worker(MODULE, "publish", address, "bench/path", messages) as publisher,
+        Worker(MODULE, "subscribe", address, "bench/path", messages, 1, "path") as subscriber,
     ):
         publisher.hear()
         subscriber.hear()
@@ -43,9 +46,9 @@ def path(messages: int) -> dict[str, float]:
 def fan_out(messages: int, subscribers: int) -> dict[str, float]:
     """One publisher, many subscribers in one process: deliveries per second in all."""
     with (
-        _hub() as (address, _),
-        Worker(_MODULE, "publish", address, "bench/fan", messages, _SIZE) as publisher,
-        Worker(_MODULE, "subscribe", address, "bench/fan", messages, subscribers, "fan") as subscriber,
+        running_hub() as (address, _),
+        Worker(MODULE, "publish", address, "bench/fan", messages) as publisher,
+        Worker(MODULE, "subscribe", address, "bench/fan", messages, subscribers, "fan") as subscriber,
     ):
         publisher.hear()
         subscriber.hear()
@@ -56,26 +59,29 @@ def fan_out(messages: int, subscribers: int) -> dict[str, float]:
 
 def replay(messages: int) -> dict[str, float]:
     """A new durable reads what was stored before it came."""
-    with _hub() as (address, _):
-        with Worker(_MODULE, "publish", address, "bench/replay", messages, _SIZE) as publisher:
+    with running_hub() as (address, _):
+        with Worker(MODULE, "publish", address, "bench/replay", messages) as publisher:
             publisher.hear()
             publisher.say(go=True)
             publisher.hear()
-        with Worker(_MODULE, "replay", address, "bench/replay", messages) as reader:
+        with Worker(MODULE, "replay", address, "bench/replay", messages) as reader:
             return {"replayed": messages / reader.hear()["seconds"]}
 
 
 def latency(seconds: float, rate: float, pattern: str) -> dict[str, float]:
-    """100 agents, publish to handler, durable. What earlier runs left unwritten is flushed first."""
-    os.sync()
-    with _hub() as (address, pid):
-        with Worker(_MODULE, "agents", address, 100, seconds, rate, pattern) as agents:
-            values = sorted(agents.hear()["latencies"])
-        rss = peak_rss_mib(pid)
+    """100 agents, publish to handler, durable."""
+    with running_hub() as (address, pid):
+        with Worker(MODULE, "agents", address, 100, seconds, rate, pattern) as agents:
+            figures = percentiles(agents.hear()["latencies"])
+        return figures | {"hub_rss_mib": peak_rss_mib(pid)}
+
+
+def percentiles(latencies: list[float]) -> dict[str, float]:
+    """Of latencies in ms, and how many there were."""
+    values = sorted(latencies)
     return {
         "p50": values[len(values) // 2],
         "p99": values[int(len(values) * 0.99)],
         "p99.9": values[int(len(values) * 0.999)],
         "received": len(values),
-        "hub_rss_mib": rss,
     }
