@@ -151,9 +151,11 @@ _SDK_GROUPS = {
         "Access",
         "Coalescing",
         "Start",
+        "Redelivery",
         "Subscription",
         "Delivery",
         "Message",
+        "DeadLetter",
     ),
     "What flows": (
         "Reading",
@@ -185,7 +187,7 @@ _SDK_GROUPS = {
 }
 _MADE_FOR_YOU = {
     "Subscription": "Made by `Runtime.subscribe`.",
-    "Delivery": "Made by a subscription. Attributes: `offset`, `producer`, `epoch`, `missed_frames`, and those below.",
+    "Delivery": "Made by a subscription. Attributes: `offset`, and those below.",
     "Message": "Made by `Delivery.messages`. Attributes: `delivery`, `index`, `content` (bytes), `headers`.",
     "FrameSource": "A protocol: write a class with the attributes `producer` and `epoch`, and these methods.",
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldline import Delivery, LimitError, Redelivery, Refused, Runtime, Start
+from fieldline import Delivery, LimitError, Message, Redelivery, Refused, Runtime, Start, Subscription
 from fieldline_cloud.hub import Hub
 from tests.integration.cloud.harness import DEADLINE_S, address, running_hub, until
 
@@ -23,9 +23,9 @@ async def runtime(hub: Hub) -> AsyncIterator[Runtime]:
         yield runtime
 
 
-async def next_of(subscription: object) -> Delivery:
+async def next_of(subscription: Subscription) -> Delivery:
     async with asyncio.timeout(DEADLINE_S):
-        found = await subscription.next_delivery()  # type: ignore[attr-defined]
+        found = await subscription.next_delivery()
         assert isinstance(found, Delivery)
         return found
 
@@ -39,8 +39,8 @@ async def test_members_of_a_group_share_the_frames_and_a_key_stays_with_one(hub:
     async with Runtime(address(hub), name="two") as two, Runtime(address(hub), name="three") as three:
         for each in (runtime, two, three):
 
-            async def handle(message: object, name: str = each.name) -> None:
-                seen[name].append((message.key, message.text))  # type: ignore[attr-defined]
+            async def handle(message: Message, name: str = each.name) -> None:
+                seen[name].append((message.key, message.text))
                 await asyncio.sleep(0)
 
             await each.subscribe("jobs/#", handle, group="workers")
@@ -196,9 +196,9 @@ async def test_a_message_given_up_is_a_dead_letter_at_once_and_others_go_on(hub:
 async def test_a_handler_that_fails_nacks_its_message_and_goes_on(hub: Hub, runtime: Runtime) -> None:
     seen: list[str] = []
 
-    def handle(message: object) -> None:
-        seen.append(message.text)  # type: ignore[attr-defined]
-        if message.text == "1" and seen.count("1") < 3:  # type: ignore[attr-defined]
+    def handle(message: Message) -> None:
+        seen.append(message.text)
+        if message.text == "1" and seen.count("1") < 3:
             raise RuntimeError("again, please")
 
     await runtime.subscribe("t", handle, durable="d", on_error="nack")
@@ -224,7 +224,7 @@ async def test_two_members_work_off_a_backlog_together(hub: Hub, runtime: Runtim
     async with Runtime(address(hub), name="two") as two:
         for each in (runtime, two):
 
-            async def handle(message: object, name: str = each.name) -> None:
+            async def handle(message: Message, name: str = each.name) -> None:
                 seen[name] = seen.get(name, 0) + 1
                 await asyncio.sleep(0.0005)  # or the first has done it all before the second has come
 

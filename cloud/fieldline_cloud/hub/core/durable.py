@@ -69,9 +69,16 @@ class Durable:
     # Who works on it.
 
     def join(self, member: Member) -> None:
-        """One more works on it."""
+        """One more works on it, and is given its share of what the others have not been sent yet."""
         self.members.append(member)
         self._spread.join(member)
+        if len(self.members) > 1:
+            for other in self.members:
+                other.forget_queue()
+            for entry in self._all_entries():
+                if entry.holder is not None and not entry.sent:
+                    self._take_away(entry)
+                    self._retry.append(entry.offset)
 
     def leave(self, member: Member) -> None:
         """A member has gone: what it had goes to the others, or back into the log if it was the last."""
@@ -465,6 +472,7 @@ class Durable:
             entry.generation += 1
             if not entry.dying:
                 self._retry.append(entry.offset)
+        self._spread.release_all()
         self.position = self._settled.floor
         self.behind = True
 

@@ -60,6 +60,12 @@ class Member:
         self._queued_bytes -= len(record.delivery)
         return record
 
+    def forget_queue(self) -> None:
+        """What waits is given out anew; frames that are in no log stay, for they would be lost."""
+        kept = [record for record in self._queue if record.offset == VOLATILE]
+        self._queue = deque(kept)
+        self._queued_bytes = sum(len(record.delivery) for record in kept)
+
     def park(self, offset: int, *, first: bool = False) -> None:
         """This one is to be read from the log; `first`: before the others that wait for that."""
         self.parked[offset] = None

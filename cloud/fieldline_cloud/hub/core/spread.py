@@ -60,6 +60,10 @@ class Spread:
         else:
             self._held[key] = (member, held[1] - 1)
 
+    def release_all(self) -> None:
+        """Nobody has anything in hand."""
+        self._held.clear()
+
     def _home(self, key: str) -> Member:
         home = self._homes.get(key)
         if home is None:
