@@ -28,14 +28,15 @@ _MESSAGE_OVERHEAD_BYTES = 6
 class Coalescing:
     """How messages are gathered into frames and how much may wait.
 
-    linger_ms 0 sends at once but still gathers what is waiting; compress_from_bytes None never compresses.
+    linger_ms 0 sends at once but still gathers what is waiting. A frame with at least compress_from_bytes bytes of
+    messages is compressed, if it gets smaller by it; None never compresses.
     """
 
     linger_ms: float = 0.0
     messages_max: int = 1024
     bytes_max: int = 256 << 10
     buffer_bytes_max: int = 32 << 20
-    compress_from_bytes: int | None = None
+    compress_from_bytes: int | None = 4 << 10
 
     def __post_init__(self) -> None:
         """Refuse settings under which nothing could ever be sent."""

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from fieldline import HubUnavailable, Refused, Runtime, Start, Tls
+from fieldline import Coalescing, HubUnavailable, Refused, Runtime, Start, Tls
 from fieldline.client import channel
 from fieldline.errors import ConfigError
 from fieldline.v1 import hub_pb2
@@ -306,7 +306,8 @@ async def test_a_rate_costs_time_and_nothing_else(tmp_path: Path, pki: Pki, capl
     slow = {**AGENT, "limits": {"bytes_s": 40_000}}
     async with mtls_hub(tmp_path, pki, slow) as hub:
         began = asyncio.get_running_loop().time()
-        async with Runtime(address(hub), name="agent", tls=pki.client("agent")) as runtime:
+        plain = Coalescing(compress_from_bytes=None)  # compressed they would be within the rate
+        async with Runtime(address(hub), name="agent", tls=pki.client("agent"), coalescing=plain) as runtime:
             for number in range(100):
                 await runtime.publish(f"alerts/{number % 4}", str(number).ljust(1000))
                 await asyncio.sleep(0)
