@@ -27,6 +27,11 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.use_local_subchannel_pool", 1),  # a connection of its own for every runtime
     ("grpc.enable_retries", 0),  # streams are resumed by us, never replayed by gRPC
+    # Otherwise gRPC measures the line with pings of its own to set its windows by: several for a message on a quiet
+    # stream. What may be on the way is bounded by our windows.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 4 << 20),
+    ("grpc.http2.max_frame_size", 1 << 20),
     # A plant's hub is named by address; a proxy variable set for the web must not swallow the readings.
     ("grpc.enable_http_proxy", 0),
 ]

@@ -41,6 +41,10 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),  # or an idle stream would be pinged twice and then hardly ever
+    # No pings to measure the line with (fieldline.client.channel); so much of a stream may be here before it is read.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1 << 20),
+    ("grpc.http2.max_frame_size", 1 << 20),
     ("grpc.so_reuseport", 0),  # a second hub on the same port must fail, not share
 ]
 
