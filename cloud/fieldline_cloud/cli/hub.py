@@ -34,6 +34,9 @@ def hub(
     """
     start_logging(log_level)
     from fieldline_cloud.hub import Hub, HubSettings  # gRPC is loaded only by those who run a hub
+    from fieldline_cloud.hub.memory import keep_memory_flat
+
+    keep_memory_flat()
 
     settings = load(config, HubSettings) if config else HubSettings()
     given = {"listen": listen, "data": data, "metrics": metrics, "insecure": insecure or None}

@@ -30,6 +30,7 @@ __all__ = ["Door", "HubServer"]
 log = logging.getLogger(__name__)
 
 _SERVICE = "fieldline.v1.Hub"
+_PENDING_CALLS_MAX = 50_000
 
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", GRPC_MESSAGE_BYTES_MAX),
@@ -45,6 +46,10 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 1 << 20),
     ("grpc.http2.max_frame_size", 1 << 20),
+    # All clients of a hub come back at once after it was restarted; by default gRPC turns away what goes beyond a few
+    # hundred calls that wait to be looked at. How many may come in is `limits.streams_max`.
+    ("grpc.server.max_pending_requests", _PENDING_CALLS_MAX),
+    ("grpc.server.max_pending_requests_hard_limit", _PENDING_CALLS_MAX),
     ("grpc.so_reuseport", 0),  # a second hub on the same port must fail, not share
 ]
 
