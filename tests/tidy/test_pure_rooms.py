@@ -15,6 +15,7 @@ PURE = [
     "protos/fieldline/errors.py",
     "protos/fieldline/limits.py",
     "protos/fieldline/model.py",
+    "protos/fieldline/partitions.py",
     "protos/fieldline/topics.py",
     "protos/fieldline/_config_problems.py",
     "protos/fieldline/cli/text.py",
