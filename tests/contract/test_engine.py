@@ -10,8 +10,18 @@ import pytest
 
 from fieldline.v1 import hub_pb2
 from fieldline_cloud.hub.core.marks import DurableMark, DurableSettings, Redelivery
+from fieldline_cloud.hub.core.policies import TopicPolicies, TopicPolicy
 from fieldline_cloud.hub.core.record import VOLATILE, Record
-from fieldline_cloud.hub.engines.base import Append, Appended, Engine, IncomingFrame, ProducerKey, StorageError
+from fieldline_cloud.hub.engines.base import (
+    Append,
+    Appended,
+    Engine,
+    IncomingFrame,
+    ProducerKey,
+    Retained,
+    RetentionRules,
+    StorageError,
+)
 from fieldline_cloud.hub.engines.segments import SegmentEngine
 
 ALL = 1 << 40
@@ -45,6 +55,12 @@ class Bench:
 
     def append(self, *sequences: int, topic: str = "t", producer: ProducerKey = PRODUCER, **given: Any) -> Appended:
         return self.engine.commit([append(*sequences, topic=topic, producer=producer, **given)], {})[0]
+
+    def retain(
+        self, *policies: TopicPolicy, bytes_max: int = ALL, age_ms_max: int = ALL, hold_offset: int | None = None
+    ) -> Retained:
+        rules = RetentionRules(bytes_max, age_ms_max, TopicPolicies(policies))
+        return self.engine.retain(rules, now_ms=self.clock.now_ms, hold_offset=hold_offset)
 
     def read_all(self, start: int = 0, wanted: Callable[[str], bool] = lambda _: True) -> list[Record]:
         """Read to the end, as a subscriber that is behind does."""
@@ -295,7 +311,7 @@ def test_single_frames_are_fetched_by_their_offsets(bench: Bench) -> None:
     assert sequences(records) == [offset + 1 for offset in wanted]
     assert offsets(bench.engine.fetch([99, 100, 5_000])) == [99]
     assert bench.engine.fetch([]) == []
-    bench.engine.trim(bytes_max=bench.engine.statistics().frames_bytes // 2, before_ms=0)
+    bench.retain(bytes_max=bench.engine.statistics().frames_bytes // 2)
     first = bench.engine.statistics().first_offset
     assert offsets(bench.engine.fetch([0, first - 1, first, 99])) == [first, 99]
 
@@ -365,28 +381,28 @@ def test_trimming_by_bytes_takes_the_oldest_and_keeps_counting(bench: Bench) -> 
     for n in range(1, 101):
         bench.append(n, size=1000)
     size = bench.engine.statistics().frames_bytes
-    gone = bench.engine.trim(bytes_max=size // 2, before_ms=0)
+    gone = bench.retain(bytes_max=size // 2).frames
     statistics = bench.engine.statistics()
     assert statistics.frames_bytes <= size // 2
     assert 50 <= gone <= 52
     assert (statistics.first_offset, statistics.next_offset) == (gone, 100)
     assert offsets(bench.read_all(0)) == list(range(gone, 100))
     assert offsets(bench.read_all(gone - 1)) == list(range(gone, 100))
-    assert bench.engine.trim(bytes_max=size // 2, before_ms=0) == 0
+    assert bench.retain(bytes_max=size // 2).frames == 0
 
 
 def test_trimming_by_age_takes_what_was_stored_before(bench: Bench) -> None:
     bench.append(1, 2)
     bench.clock.now_ms = 2_000
     bench.append(3)
-    assert bench.engine.trim(bytes_max=ALL, before_ms=2_000) == 2
+    assert bench.retain(age_ms_max=0).frames == 2
     assert sequences(bench.read_all()) == [3]
 
 
 def test_a_log_trimmed_to_nothing_goes_on_where_it_was(bench: Bench) -> None:
     bench.append(1, 2, 3)
     bench.engine.commit([], marks(d=1))
-    assert bench.engine.trim(bytes_max=0, before_ms=0) == 3
+    assert bench.retain(bytes_max=0).frames == 3
     for _ in range(2):
         statistics = bench.engine.statistics()
         assert (statistics.first_offset, statistics.next_offset, statistics.frames_bytes) == (3, 3, 0)
@@ -447,7 +463,7 @@ def test_readers_survive_a_log_that_is_trimmed_under_them(bench: Bench) -> None:
     for n in range(1, 301):
         bench.append(n, size=500)
         if n % 5 == 0:
-            bench.engine.trim(bytes_max=5_000, before_ms=0)
+            bench.retain(bytes_max=5_000)
     done.set()
     for reader in readers:
         reader.join(timeout=30)

@@ -11,6 +11,7 @@ from fieldline.partitions import PARTITIONS_MAX
 from fieldline.topics import check_filter, check_name
 from fieldline_cloud.hub.core.access import Identity, covers
 from fieldline_cloud.hub.core.policies import TopicPolicies, TopicPolicy
+from fieldline_cloud.hub.engines.base import RetentionRules
 
 __all__ = [
     "AuthSettings",
@@ -277,6 +278,11 @@ class HubSettings(FileSettings):
     def topic_policies(self) -> TopicPolicies:
         """What `topics` says, as the core takes it."""
         return TopicPolicies([one.policy() for one in self.topics])
+
+    def retention_rules(self) -> RetentionRules:
+        """What `retention` and `topics` say of how long frames are kept, as the log takes it."""
+        age_ms_max = int(self.retention.age_h_max * _MS_PER_H)
+        return RetentionRules(self.retention.bytes_max, age_ms_max, self.topic_policies())
 
     @model_validator(mode="after")
     def _somebody_can_come_in(self) -> Self:
