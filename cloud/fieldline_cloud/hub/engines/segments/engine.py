@@ -276,7 +276,12 @@ class SegmentEngine:
                 for number, name in marks.topic_names.items()
                 if number in marks.end_offsets and wanted(name)
             }
-            floors = {number: floor for number, floor in floors.items() if floor > marks.floors.of(number)}
+            known = marks.floors  # what hides for now, such as the general floor, does not count: a restart lifts it
+            floors = {
+                number: floor
+                for number, floor in floors.items()
+                if floor > known.purged.get(number, 0) or number in known.unwritten
+            }
             if floors:
                 self._write_floors(floors)
         return len(floors)

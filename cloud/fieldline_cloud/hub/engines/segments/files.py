@@ -25,8 +25,8 @@ class ChunkReader:
     """Reads chunks of one open file in blocks, up to `end`."""
 
     def __init__(self, fd: int, end: int, *, block_bytes: int = _BLOCK_BYTES) -> None:
+        self.end = end
         self._fd = fd
-        self._end = end
         self._block_bytes = block_bytes
         self._data = b""
         self._base = 0
@@ -35,7 +35,7 @@ class ChunkReader:
         """(header, data, where in data) of the chunk at `position`, CRC not checked; None if none is there."""
         self._hold(position, HEADER_BYTES)
         header = parse_header(self._data, position - self._base)
-        if header is None or position + header.size > self._end:
+        if header is None or position + header.size > self.end:
             return None
         self._hold(position, header.size)
         if position - self._base + header.size > len(self._data):
@@ -44,7 +44,7 @@ class ChunkReader:
 
     def resync(self, position: int) -> int | None:
         """Where the next chunk with a CRC that holds begins, after `position`; None if there is none."""
-        while position < self._end:
+        while position < self.end:
             self._hold(position, _BLOCK_BYTES)
             found = self._data.find(MAGIC, position - self._base)
             if found < 0:
@@ -61,7 +61,7 @@ class ChunkReader:
         """Have `size` bytes from `position` in the buffer, or what the file has of them."""
         if self._base <= position and position + size <= self._base + len(self._data):
             return
-        self._data = os.pread(self._fd, min(max(size, self._block_bytes), self._end - position), position)
+        self._data = os.pread(self._fd, min(max(size, self._block_bytes), self.end - position), position)
         self._base = position
 
 

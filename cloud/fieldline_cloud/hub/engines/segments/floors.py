@@ -13,11 +13,13 @@ __all__ = ["Floors"]
 class Floors:
     """The present floors. Changed by one thread at a time; read from any."""
 
-    __slots__ = ("_top", "exempt", "general", "purged")
+    __slots__ = ("_top", "exempt", "general", "purged", "unwritten")
 
     def __init__(self) -> None:
         self.purged: dict[int, int] = {}
         """Topic number: frames of it below this offset are gone."""
+        self.unwritten: set[int] = set()
+        """Topics whose floor in `purged` is not in the log yet."""
         self.general = 0
         """Frames below it are gone, but for those of topics in `exempt`."""
         self.exempt: Mapping[int, object] = {}
@@ -28,6 +30,12 @@ class Floors:
         if below_offset > self.purged.get(topic, 0):
             self.purged[topic] = below_offset
             self._top = max(self._top, below_offset)
+
+    def written(self, topic: int, below_offset: int) -> None:
+        """The log says so now."""
+        self.purge(topic, below_offset)
+        if self.purged.get(topic, 0) <= below_offset:
+            self.unwritten.discard(topic)
 
     def rise(self, general: int, exempt: Mapping[int, object]) -> None:
         """Raise the general floor, and say whom it is not for."""
@@ -40,6 +48,7 @@ class Floors:
         for topic, floor in list(self.purged.items()):
             if floor <= below_offset:
                 del self.purged[topic]
+                self.unwritten.discard(topic)
 
     def hides_at(self, offset: int) -> bool:
         """Whether a frame at this offset or above could be hidden: asked once for a chunk, before its frames."""

@@ -64,11 +64,10 @@ class Keeper:
         )
         self._hide(plan, own)
         frames = self._remove(plan, segments, books)
-        if plan.floors:  # after removing: on a full disk there is room only now
-            with self._locked:
-                self._mark(plan.floors)
+        self._write_floors()  # after removing: on a full disk there is room only now
         frames += self._rewrite(plan, segments, books)
-        self._marks.floors.forget(self._shelf.segments[0].first_offset)
+        with self._locked:
+            self._marks.floors.forget(self._shelf.segments[0].first_offset)
         return Retained(frames=frames, held_bytes=plan.held_bytes)
 
     def _own(self, rules: RetentionRules) -> dict[int, Topic]:
@@ -148,6 +147,7 @@ class Keeper:
         with self._locked:
             for number, floor in plan.floors.items():
                 floors.purge(number, floor)
+            floors.unwritten.update(plan.floors)
             floors.rise(plan.general, own)
 
     def _remove(self, plan: Plan, segments: Sequence[Segment], books: Books) -> int:
@@ -163,6 +163,12 @@ class Keeper:
                     self._roll()
         self._shelf.remove(gone)
         return sum(_frames(books.spans[place]) for place in plan.gone[: len(gone)])
+
+    def _write_floors(self) -> None:
+        floors = self._marks.floors
+        with self._locked:
+            if floors.unwritten:
+                self._mark({number: floors.purged[number] for number in floors.unwritten})
 
     def _rewrite(self, plan: Plan, segments: Sequence[Segment], books: Books) -> int:
         """Rewrite what is worth it, up to a bound; returns how many frames went."""

@@ -49,12 +49,12 @@ def walk(
     shelf: Shelf, segment: Segment, reader: ChunkReader, position: int, *, after_offset: int = 0
 ) -> Iterator[StoredChunk]:
     """The chunks from `position` on that hold anything at or after `after_offset`; damage is reported and skipped."""
-    while position < segment.size:
+    while position < reader.end:  # not the segment's size, which may have grown since
         found = reader.at(position)
         if found is not None and found[0].next_offset < after_offset:
             position += found[0].size  # not worth its CRC
         elif found is None or not verify(found[1], found[2], found[0]):
-            following = reader.resync(position + 1) or segment.size
+            following = reader.resync(position + 1) or reader.end
             shelf.report_damage(segment, position, following)
             position = following
         else:

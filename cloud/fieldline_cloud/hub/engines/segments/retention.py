@@ -197,6 +197,8 @@ class _Draft:
             if row.frames <= frames_left and row.bytes <= bytes_left:
                 frames_left, bytes_left = frames_left - row.frames, bytes_left - row.bytes
                 continue
+            if not frames_left or not bytes_left:
+                return max(floor, row.last_offset + 1)
             offsets, sizes = self._books.detail(place).of(number)
             for offset, size in zip(reversed(offsets), reversed(sizes), strict=True):
                 if offset < floor:
@@ -230,7 +232,8 @@ class _Draft:
     def _note_held_general(self, wish: int) -> None:
         for span in self._spans:
             if self._hold < span.next_offset <= wish:
-                self.plan.held_bytes += self._shares(span)[0]
+                own = sum(row.bytes for row in span.tally or () if row.topic in self._books.own)
+                self.plan.held_bytes += span.size - own
 
     def _note_held(self, number: int, wish: int) -> None:
         for span in self._spans:

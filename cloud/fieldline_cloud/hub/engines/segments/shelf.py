@@ -81,12 +81,13 @@ class Segment:
     @contextlib.contextmanager
     def opened(self) -> Iterator[int]:
         """Its file for reading. Raises Replaced if it is not there any more, or holds less than it should."""
+        size = self.size  # before the file's own, which may grow meanwhile
         try:
             fd = os.open(self.path, os.O_RDONLY)
         except FileNotFoundError as error:
             raise Replaced(self) from error
         try:
-            if os.fstat(fd).st_size < self.size:
+            if os.fstat(fd).st_size < size:
                 raise Replaced(self)
             yield fd
         finally:
@@ -145,7 +146,11 @@ class Shelf:
         """Put the fsynced file `written` in the place of neighbouring segments."""
         new.index_path.unlink(missing_ok=True)
         with self._swap:
-            written.rename(new.path)
+            try:
+                written.rename(new.path)
+            except OSError:
+                written.unlink(missing_ok=True)
+                raise
             place = self.segments.index(old[0])
             self.segments = [*self.segments[:place], new, *self.segments[place + len(old) :]]
         sync_folder(self.folder)

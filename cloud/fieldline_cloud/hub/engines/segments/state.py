@@ -59,7 +59,7 @@ class LogMarks:
         )
         self.end_offsets.pop(0, None)
         for purge in meta.purges:
-            self.floors.purge(purge.topic, purge.below_offset)
+            self.floors.written(purge.topic, purge.below_offset)
         for mark in meta.producers:
             key = ProducerKey(mark.name, mark.epoch)
             self.producers.pop(key, None)
