@@ -157,6 +157,10 @@ _SDK_GROUPS = {
         "Message",
         "DeadLetter",
     ),
+    "Partitions": (
+        "partition",
+        "partition_topic",
+    ),
     "What flows": (
         "Reading",
         "Quality",
@@ -620,6 +624,8 @@ def sdk_page() -> str:
 
 def _name(name: str, thing: Any) -> str:
     parts = [f"### {name}"]
+    if inspect.isfunction(thing):
+        return "\n\n".join([*parts, f"```python\n{name}{_signature(thing)}\n```", _doc(thing)])
     if not isinstance(thing, type):
         return "\n\n".join([*parts, f"```python\n{name} = {thing!r}\n```"])
     if issubclass(thing, Enum):

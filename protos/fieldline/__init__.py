@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         SequenceGap,
     )
     from fieldline.model import Alert, AlertState, DeviceId, Evidence, Quality, Reading, Severity, Task, TaskState
+    from fieldline.partitions import partition, partition_topic
 
 __version__ = "0.1.0"
 
@@ -71,6 +72,8 @@ __all__ = [
     "TaskState",
     "Tls",
     "__version__",
+    "partition",
+    "partition_topic",
 ]
 
 # Loaded when first used: a tool that only reads a topic or a model does not pay for gRPC (0.15 s).
@@ -120,6 +123,10 @@ _HOMES = {
         "Severity",
         "Task",
         "TaskState",
+    ),
+    "fieldline.partitions": (
+        "partition",
+        "partition_topic",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -1,91 +1,26 @@
-"""What every storage engine must do. One suite; a new engine is one more entry in ENGINES."""
+"""What every storage engine must do: storing, reading, resuming. One suite for all of tests/contract/engines.py."""
 
 import threading
-from collections.abc import Callable, Iterator
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fieldline.v1 import hub_pb2
 from fieldline_cloud.hub.core.marks import DurableMark, DurableSettings, Redelivery
-from fieldline_cloud.hub.core.record import VOLATILE, Record
-from fieldline_cloud.hub.engines.base import Append, Appended, Engine, IncomingFrame, ProducerKey, StorageError
-from fieldline_cloud.hub.engines.segments import SegmentEngine
-
-ALL = 1 << 40
-PRODUCER = ProducerKey("p", 1)
-
-
-class Clock:
-    now_ms = 1_000
-
-    def __call__(self) -> int:
-        return self.now_ms
-
-
-ENGINES: dict[str, Callable[[Path, Clock], Engine]] = {
-    "segments": lambda folder, clock: SegmentEngine(folder / "log", segment_bytes=1, now_ms=clock),
-}
-
-
-class Bench:
-    """An engine that can be closed and opened again, and shorthand for its calls."""
-
-    def __init__(self, make: Callable[[Path, Clock], Engine], folder: Path) -> None:
-        self.clock = Clock()
-        self._make = make
-        self._folder = folder
-        self.engine = make(folder, self.clock)
-
-    def reopen(self) -> None:
-        self.engine.close()
-        self.engine = self._make(self._folder, self.clock)
-
-    def append(self, *sequences: int, topic: str = "t", producer: ProducerKey = PRODUCER, **given: Any) -> Appended:
-        return self.engine.commit([append(*sequences, topic=topic, producer=producer, **given)], {})[0]
-
-    def read_all(self, start: int = 0, wanted: Callable[[str], bool] = lambda _: True) -> list[Record]:
-        """Read to the end, as a subscriber that is behind does."""
-        found: list[Record] = []
-        end = self.engine.statistics().next_offset
-        while start < end:
-            chunk = self.engine.read(start, wanted, bytes_max=10_000)
-            found += chunk.records
-            if chunk.next_offset == start:
-                break
-            start = chunk.next_offset
-        return found
-
-
-def append(
-    *sequences: int, topic: str = "t", producer: ProducerKey = PRODUCER, skipped: int = 0, size: int = 10
-) -> Append:
-    return Append(producer, [IncomingFrame(n, skipped, topic, 2, data(n, topic, size)) for n in sequences])
-
-
-def data(sequence: int, topic: str, size: int = 10) -> bytes:
-    return hub_pb2.Frame(topic=topic, sequence=sequence, body=bytes(size)).SerializeToString()
-
-
-def sequences(records: list[Record]) -> list[int]:
-    return [hub_pb2.Delivery.FromString(one.delivery).frame.sequence for one in records]
-
-
-def marks(**next_offsets: int) -> dict[str, DurableMark]:
-    return {name: DurableMark(name, offset) for name, offset in next_offsets.items()}
-
-
-def offsets(records: Any) -> list[int]:
-    return [one.offset for one in records]
-
-
-@pytest.fixture(params=ENGINES)
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(ENGINES[request.param], tmp_path)
-    yield bench
-    bench.engine.close()
+from fieldline_cloud.hub.core.record import VOLATILE
+from fieldline_cloud.hub.engines.base import Append, IncomingFrame, ProducerKey, StorageError
+from tests.contract.engines import (
+    ALL,
+    PRODUCER,
+    Bench,
+    append,
+    caught,
+    data,
+    log_sizes,
+    marks,
+    offsets,
+    sequences,
+)
 
 
 def test_what_is_appended_is_numbered_from_0_without_holes_and_read_back(bench: Bench) -> None:
@@ -295,7 +230,7 @@ def test_single_frames_are_fetched_by_their_offsets(bench: Bench) -> None:
     assert sequences(records) == [offset + 1 for offset in wanted]
     assert offsets(bench.engine.fetch([99, 100, 5_000])) == [99]
     assert bench.engine.fetch([]) == []
-    bench.engine.trim(bytes_max=bench.engine.statistics().frames_bytes // 2, before_ms=0)
+    bench.retain(bytes_max=bench.engine.statistics().frames_bytes // 2)
     first = bench.engine.statistics().first_offset
     assert offsets(bench.engine.fetch([0, first - 1, first, 99])) == [first, 99]
 
@@ -361,41 +296,6 @@ def test_a_failed_group_leaves_nothing_behind(bench: Bench) -> None:
     assert offsets(bench.append(2, 3, topic="other").records) == [1, 2]
 
 
-def test_trimming_by_bytes_takes_the_oldest_and_keeps_counting(bench: Bench) -> None:
-    for n in range(1, 101):
-        bench.append(n, size=1000)
-    size = bench.engine.statistics().frames_bytes
-    gone = bench.engine.trim(bytes_max=size // 2, before_ms=0)
-    statistics = bench.engine.statistics()
-    assert statistics.frames_bytes <= size // 2
-    assert 50 <= gone <= 52
-    assert (statistics.first_offset, statistics.next_offset) == (gone, 100)
-    assert offsets(bench.read_all(0)) == list(range(gone, 100))
-    assert offsets(bench.read_all(gone - 1)) == list(range(gone, 100))
-    assert bench.engine.trim(bytes_max=size // 2, before_ms=0) == 0
-
-
-def test_trimming_by_age_takes_what_was_stored_before(bench: Bench) -> None:
-    bench.append(1, 2)
-    bench.clock.now_ms = 2_000
-    bench.append(3)
-    assert bench.engine.trim(bytes_max=ALL, before_ms=2_000) == 2
-    assert sequences(bench.read_all()) == [3]
-
-
-def test_a_log_trimmed_to_nothing_goes_on_where_it_was(bench: Bench) -> None:
-    bench.append(1, 2, 3)
-    bench.engine.commit([], marks(d=1))
-    assert bench.engine.trim(bytes_max=0, before_ms=0) == 3
-    for _ in range(2):
-        statistics = bench.engine.statistics()
-        assert (statistics.first_offset, statistics.next_offset, statistics.frames_bytes) == (3, 3, 0)
-        assert bench.engine.last_sequence(PRODUCER) == 3
-        assert bench.engine.cursors() == {"d": 1}
-        bench.reopen()
-    assert offsets(bench.append(3, 4).records) == [3]
-
-
 def test_readers_see_whole_groups_in_order_while_others_are_written(bench: Bench) -> None:
     done = threading.Event()
     failures: list[str] = []
@@ -416,7 +316,7 @@ def test_readers_see_whole_groups_in_order_while_others_are_written(bench: Bench
         if any(topic != f"t/{offset // 3}" for offset, topic in topics.items()):
             failures.append("a topic is wrong")
 
-    readers = [threading.Thread(target=_caught, args=(read, failures)) for _ in range(3)]
+    readers = [threading.Thread(target=caught, args=(read, failures)) for _ in range(3)]
     for reader in readers:
         reader.start()
     for n in range(1, 900, 3):
@@ -428,39 +328,15 @@ def test_readers_see_whole_groups_in_order_while_others_are_written(bench: Bench
     assert failures == []
 
 
-def test_readers_survive_a_log_that_is_trimmed_under_them(bench: Bench) -> None:
-    failures: list[str] = []
-    done = threading.Event()
-
-    def read() -> None:
-        start = 0
-        while not done.is_set():
-            chunk = bench.engine.read(start, lambda _: True, bytes_max=5_000)
-            found = offsets(chunk.records)
-            if found != sorted(set(found)) or (found and found[0] < start):
-                failures.append(str(found))
-            start = chunk.next_offset
-
-    readers = [threading.Thread(target=_caught, args=(read, failures)) for _ in range(2)]
-    for reader in readers:
-        reader.start()
-    for n in range(1, 301):
-        bench.append(n, size=500)
-        if n % 5 == 0:
-            bench.engine.trim(bytes_max=5_000, before_ms=0)
-    done.set()
-    for reader in readers:
-        reader.join(timeout=30)
-    assert failures == []
-
-
-def _caught(work: Callable[[], None], failures: list[str]) -> None:
-    try:
-        work()
-    except Exception as error:  # noqa: BLE001  # whatever it is, the test must say so
-        failures.append(repr(error))
-
-
-def log_sizes(bench: Bench) -> tuple[int, int, int]:
-    found = bench.engine.statistics()
-    return found.first_offset, found.next_offset, found.frames_bytes
+def test_stored_times_do_not_fall_when_the_clock_does(bench: Bench) -> None:
+    bench.clock.now_ms = 5_000
+    bench.append(1)
+    bench.clock.now_ms = 3_000
+    bench.append(2)
+    bench.reopen()
+    bench.append(3)
+    bench.clock.now_ms = 6_000
+    bench.append(4)
+    stored = [hub_pb2.Delivery.FromString(one.delivery).stored_at_ms for one in bench.read_all()]
+    assert stored == [5_000, 5_000, 5_000, 6_000]
+    assert bench.engine.offset_since(5_001) == 3

@@ -69,6 +69,7 @@ class Broker:
         self.subscribers: set[Subscriber] = set()
         self.receipts = Receipts()
         self._engine = engine
+        self._retention_rules = settings.retention_rules()
         self._index: TopicIndex[Taker] = TopicIndex()
         self._topics = set(engine.topics())
         self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="hub-reader")
@@ -294,13 +295,9 @@ class Broker:
     async def trim(self) -> None:
         """Bring the log back inside its retention."""
         self.durables.catch_up()
-        retention = self.settings.retention
-        before_ms = time.time_ns() // 1_000_000 - int(retention.age_h_max * 3_600_000)
-        frames = await self.committer.call(
-            lambda: self._engine.trim(bytes_max=retention.bytes_max, before_ms=before_ms)
-        )
-        assert isinstance(frames, int)
-        self.statistics.frames_trimmed += frames
+        rules, now_ms = self._retention_rules, time.time_ns() // 1_000_000
+        retained = await self._in_reader(lambda: self._engine.retain(rules, now_ms=now_ms, hold_offset=None))
+        self.statistics.frames_trimmed += retained.frames
 
     async def shut(self) -> None:
         """Commit what has come and close the log."""

@@ -84,6 +84,8 @@ class HubCollector(Collector):
             ("log_next_offset", "Offset the next frame will get.", log.next_offset),
             ("log_bytes", "Bytes of frames kept.", log.frames_bytes),
             ("log_file_bytes", "Bytes on disk.", log.file_bytes),
+            ("log_damaged_bytes", "Bytes found damaged since the start; their frames are lost.", log.damaged_bytes),
+            ("log_held_bytes", "Bytes over retention, kept because a durable with hold waits.", log.held_bytes),
         ):
             yield GaugeMetricFamily(f"fieldline_hub_{name}", text, value=value)
 

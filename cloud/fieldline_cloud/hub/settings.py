@@ -6,9 +6,12 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from fieldline.config import FileSettings, Settings
-from fieldline.limits import FRAME_BYTES_MAX, IN_FLIGHT_BYTES_MAX
+from fieldline.limits import FRAME_BYTES_MAX, FRAME_RAW_BYTES_MAX, IN_FLIGHT_BYTES_MAX
+from fieldline.partitions import PARTITIONS_MAX
 from fieldline.topics import check_filter, check_name
-from fieldline_cloud.hub.core.access import Identity
+from fieldline_cloud.hub.core.access import Identity, covers
+from fieldline_cloud.hub.core.policies import TopicPolicies, TopicPolicy
+from fieldline_cloud.hub.engines.base import RetentionRules
 
 __all__ = [
     "AuthSettings",
@@ -18,7 +21,13 @@ __all__ = [
     "IdentitySettings",
     "Retention",
     "TlsSettings",
+    "TopicRetention",
+    "TopicSettings",
 ]
+
+_TOPIC_PATTERNS_MAX = 1_000
+_AGE_H_MAX = 1_000_000  # 114 years
+_MS_PER_H = 3_600_000
 
 
 def _name_pattern(pattern: str) -> str:
@@ -32,11 +41,14 @@ NamePattern = Annotated[str, AfterValidator(_name_pattern)]
 
 
 class Retention(Settings):
-    """How much history the hub keeps. What is over either bound goes, oldest first."""
+    """How much history the hub keeps. What is over either bound goes, oldest first.
+
+    Over `bytes_max`, topics that `topics` keeps longer than `age_h_max` go last.
+    """
 
     bytes_max: int = Field(default=10 << 30, ge=1 << 20)
-    """Bytes of frames kept in the log."""
-    age_h_max: float = Field(default=24 * 14, gt=0)
+    """Bytes of frames kept in the log, without those of topics that have a `bytes_max` of their own."""
+    age_h_max: float = Field(default=24 * 14, gt=0, le=_AGE_H_MAX)
     """Hours a frame is kept."""
     check_every_s: float = Field(default=10.0, gt=0)
     """Seconds between two looks at the bounds."""
@@ -67,6 +79,61 @@ class HubLimits(Settings):
     """Different topics in the log; frames to further ones are refused."""
     durables_max: int = Field(default=10_000, ge=1)
     """Durable subscriptions known; further ones are refused."""
+
+
+class TopicRetention(Settings):
+    """How much history each topic keeps. Left out: the hub's own bound."""
+
+    age_h_max: float | None = Field(default=None, gt=0, le=_AGE_H_MAX)
+    """Hours a frame is kept; may be more than the hub's."""
+    bytes_max: int | None = Field(default=None, ge=1024)
+    """Bytes of frames kept of each topic. They do not count towards the hub's `bytes_max`."""
+    frames_max: int | None = Field(default=None, ge=1)
+    """Frames kept of each topic."""
+
+
+class TopicSettings(Settings):
+    """How topics that match a filter are treated. The first entry that matches a topic decides."""
+
+    filter: Filter
+    """Topics it is about. `#` and `+` do not match topics that begin with `$`."""
+    retention: TopicRetention = TopicRetention()
+    """How much history each topic keeps."""
+    durable: bool = True
+    """Frames are stored. If not, they are handed to who listens now and forgotten."""
+    last_value: bool = False
+    """The last frame of each topic is kept for ever, whatever retention says."""
+    partitions: int = Field(default=1, ge=1, le=PARTITIONS_MAX)
+    """Topics that publishers spread the keys of such a topic over (docs/reference/topics.md)."""
+    frame_bytes_max: int | None = Field(default=None, ge=1024, le=FRAME_BYTES_MAX)
+    """Bytes of one frame; larger ones are refused. Left out: `limits.frame_bytes_max`, and never more."""
+    message_bytes_max: int | None = Field(default=None, ge=1, le=FRAME_RAW_BYTES_MAX)
+    """Bytes of one message; set, the hub opens every frame to look, which costs time. Left out: it does not."""
+
+    @model_validator(mode="after")
+    def _what_is_kept_is_stored(self) -> Self:
+        if self.durable:
+            return self
+        if self.last_value:
+            raise ValueError("last_value: what is not durable is not kept; leave last_value out, or set durable: true")
+        if self.retention != TopicRetention():
+            raise ValueError("retention: what is not durable is not kept; leave retention out, or set durable: true")
+        return self
+
+    def policy(self) -> TopicPolicy:
+        """As the core takes it."""
+        age_h_max = self.retention.age_h_max
+        return TopicPolicy(
+            filter=self.filter,
+            age_ms_max=None if age_h_max is None else int(age_h_max * _MS_PER_H),
+            bytes_max=self.retention.bytes_max,
+            frames_max=self.retention.frames_max,
+            durable=self.durable,
+            last_value=self.last_value,
+            partitions=self.partitions,
+            frame_bytes_max=self.frame_bytes_max,
+            message_bytes_max=self.message_bytes_max,
+        )
 
 
 class TlsSettings(Settings):
@@ -172,6 +239,8 @@ class HubSettings(FileSettings):
     """Address and port of /metrics and /healthz; left out: none."""
     retention: Retention = Retention()
     """How much history is kept."""
+    topics: tuple[TopicSettings, ...] = Field(default=(), max_length=_TOPIC_PATTERNS_MAX)
+    """How single topics are treated; the first entry whose filter matches decides. Left out: all by the defaults."""
     limits: HubLimits = HubLimits()
     """Bounds on what clients may ask."""
     tls: TlsSettings | None = None
@@ -182,6 +251,38 @@ class HubSettings(FileSettings):
     """Listen beyond loopback without encryption all the same; said in the log at every start."""
     drain_s: float = Field(default=3.0, ge=0)
     """Seconds that open streams get to finish when the hub is stopped."""
+
+    @field_validator("topics")
+    @classmethod
+    def _every_entry_can_decide(cls, topics: tuple[TopicSettings, ...]) -> tuple[TopicSettings, ...]:
+        for place, later in enumerate(topics):
+            for earlier in topics[:place]:
+                if covers(earlier.filter, later.filter):
+                    raise ValueError(
+                        f"{later.filter!r} stands behind {earlier.filter!r}, which decides first for all its topics; "
+                        "put the particular before the general"
+                    )
+        return topics
+
+    @model_validator(mode="after")
+    def _frames_fit_the_hub(self) -> Self:
+        bound = self.limits.frame_bytes_max
+        for one in self.topics:
+            if one.frame_bytes_max is not None and one.frame_bytes_max > bound:
+                raise ValueError(
+                    f"topics: {one.filter!r} has frame_bytes_max {one.frame_bytes_max}, above limits.frame_bytes_max "
+                    f"{bound}; lower the one or raise the other"
+                )
+        return self
+
+    def topic_policies(self) -> TopicPolicies:
+        """What `topics` says, as the core takes it."""
+        return TopicPolicies([one.policy() for one in self.topics])
+
+    def retention_rules(self) -> RetentionRules:
+        """What `retention` and `topics` say of how long frames are kept, as the log takes it."""
+        age_ms_max = int(self.retention.age_h_max * _MS_PER_H)
+        return RetentionRules(self.retention.bytes_max, age_ms_max, self.topic_policies())
 
     @model_validator(mode="after")
     def _somebody_can_come_in(self) -> Self:

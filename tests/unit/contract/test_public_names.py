@@ -45,6 +45,8 @@ PUBLIC = [
     "TaskState",
     "Tls",
     "__version__",
+    "partition",
+    "partition_topic",
 ]
 
 

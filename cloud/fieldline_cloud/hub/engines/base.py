@@ -1,11 +1,12 @@
 """What the hub asks of a storage engine. Any engine must pass tests/contract/."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from fieldline.errors import FieldlineError
 from fieldline_cloud.hub.core.marks import DurableMark
+from fieldline_cloud.hub.core.policies import TopicPolicies
 from fieldline_cloud.hub.core.record import Record
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "IncomingFrame",
     "LogStatistics",
     "ProducerKey",
+    "Retained",
+    "RetentionRules",
     "StorageError",
 ]
 
@@ -81,19 +84,46 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class LogStatistics:
-    """The size of the log."""
+    """The size of the log. `damaged_bytes` were found unreadable since it was opened.
+
+    `held_bytes` is about what retention would have let go of the last time, were it not for `hold_offset`.
+    """
 
     first_offset: int
     next_offset: int
     frames_bytes: int
     file_bytes: int
+    damaged_bytes: int = 0
+    held_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionRules:
+    """How much is kept: the hub's own bounds, and what single topics have instead of them.
+
+    A bound that a topic's policy leaves open is the hub's. Over `bytes_max` the oldest frames go, those of topics that
+    are to be kept longer than `age_ms_max` last of all. A topic with `bytes_max` of its own neither counts towards the
+    hub's nor goes by it. Hand in the same object every time: what it says of each topic is remembered.
+    """
+
+    bytes_max: int
+    age_ms_max: int
+    policies: TopicPolicies = field(default_factory=TopicPolicies)
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """What a look at the bounds has done: `frames` left the disk; `held_bytes` as in LogStatistics."""
+
+    frames: int
+    held_bytes: int = 0
 
 
 class Engine(Protocol):
     """A durable log of frames with producers and cursors.
 
-    `commit` and `trim` are called from one writer thread. All other methods may be called from any
-    thread at the same time. All of them block.
+    `commit` and `adopt` are called from one writer thread, `retain` from one other (or the same). All other methods may
+    be called from any thread at the same time. All of them block; what takes long does not keep the writer waiting.
     """
 
     def commit(self, appends: Sequence[Append], marks: Mapping[str, DurableMark]) -> list[Appended]:
@@ -131,10 +161,39 @@ class Engine(Protocol):
     def topics(self) -> Sequence[str]:
         """Every topic the log has ever been given."""
 
-    def trim(self, *, bytes_max: int, before_ms: int) -> int:
-        """Forget the oldest frames while the log is over `bytes_max`, and those stored before `before_ms` (Unix time).
+    def last_values(self, wanted: Callable[[str], bool]) -> list[Record]:
+        """The newest frame of every wanted topic, in offset order; of a topic with nothing left, none."""
 
-        Returns how many frames went.
+    def offset_since(self, time_ms: int) -> int:
+        """The first offset stored at or after that Unix time; the log's end if there is none.
+
+        Stored times never fall from one frame to the next: while the clock stands before the last of them, frames get
+        that one's time.
+        """
+
+    def retain(self, rules: RetentionRules, *, now_ms: int, hold_offset: int | None = None) -> Retained:
+        """Let go of what is over a bound at `now_ms` (Unix time).
+
+        When it returns, no reader is given a frame that is over its topic's age, over a topic's own bytes or frames, or
+        older than what the hub's bytes have room for, in steps of the engine's files. What is hidden by a rule of its
+        topic's own stays hidden after a restart; the rest does as soon as `retain` has been called once. The disk gets
+        its space back now or, for what lies among frames that stay, by and by.
+
+        The last frame of a topic with `last_value` stays. Nothing at or above `hold_offset` goes, whatever the bounds
+        say. Raises StorageError if something could not be done; a later call finishes it.
+        """
+
+    def purge(self, wanted: Callable[[str], bool], below_offset: int) -> int:
+        """Forget the frames of wanted topics below an offset, last values too; returns for how many topics that is new.
+
+        No reader is given them once this returns, nor after a restart. The disk gets its space back with `retain`.
+        Raises StorageError, and then nothing has happened.
+        """
+
+    def backup(self) -> Iterator[bytes]:
+        """A copy of the log as of this moment, as a tar file in pieces of at most 256 KiB.
+
+        Writing and retention may go on while it is read; what they do is not in it. Close it, or read it to its end.
         """
 
     def statistics(self) -> LogStatistics:

@@ -14,6 +14,7 @@ from fieldline_cloud.hub.engines.base import Append, Appended, IncomingFrame, Pr
 from fieldline_cloud.hub.engines.segments import SegmentEngine
 from fieldline_cloud.hub.engines.segments import files as segment_files
 from fieldline_cloud.hub.engines.segments.chunk import HEADER_BYTES, parse_header
+from fieldline_cloud.hub.engines.segments.shelf import Segment
 
 PRODUCER = ProducerKey("p", 1)
 
@@ -207,7 +208,7 @@ def test_a_start_reads_the_newest_segment_alone(tmp_path: Path, monkeypatch: pyt
     read: list[str] = []
     recover = SegmentEngine._recover_segment
 
-    def noted(self: SegmentEngine, segment: segment_files.Segment) -> None:
+    def noted(self: SegmentEngine, segment: Segment) -> None:
         read.append(segment.path.name)
         recover(self, segment)
 

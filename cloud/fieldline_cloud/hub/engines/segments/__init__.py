@@ -1,5 +1,6 @@
 """The embedded log: CRC-checked segment files, one chunk and one fdatasync for each group commit."""
 
+from fieldline_cloud.hub.engines.segments.backup import restore
 from fieldline_cloud.hub.engines.segments.engine import SEGMENT_BYTES, SegmentEngine
 
-__all__ = ["SEGMENT_BYTES", "SegmentEngine"]
+__all__ = ["SEGMENT_BYTES", "SegmentEngine", "restore"]

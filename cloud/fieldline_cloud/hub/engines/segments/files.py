@@ -1,13 +1,10 @@
-"""The files of a segment log: appending to one, reading chunks out of one, saving the state beside them."""
+"""Work on the files of a segment log: appending to one, reading chunks out of one, saving the state beside them."""
 
 import contextlib
 import fcntl
 import os
-import re
 import struct
 import zlib
-from array import array
-from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,43 +14,20 @@ from fieldline.errors import ConfigError, DecodeError
 from fieldline.v1 import log_pb2
 from fieldline_cloud.hub.engines.segments.chunk import HEADER_BYTES, MAGIC, ChunkHeader, parse_header, verify
 
-__all__ = ["ChunkReader", "Segment", "list_segments", "load_state", "lock_folder", "save_state", "sync_folder"]
+__all__ = ["ChunkReader", "load_state", "lock_folder", "save_state", "sync_folder", "write_all"]
 
-_NAME = re.compile(r"(\d{20})\.log\Z")
 _BLOCK_BYTES = 1 << 20
-_INDEX_EVERY_BYTES = 64 << 10
 _STATE_HEADER = struct.Struct("<4sI")
 _STATE_MAGIC = b"FLS1"
-
-
-class Segment:
-    """One file. `size` is what is committed; what lies behind it in the file does not count."""
-
-    def __init__(self, folder: Path, first_offset: int, size: int = 0) -> None:
-        self.path = folder / f"{first_offset:020}.log"
-        self.first_offset = first_offset
-        self.size = size
-        self._offsets = array("Q")  # a sparse index: offsets, and where their chunks begin
-        self._positions = array("Q")
-
-    def note(self, header: ChunkHeader, position: int) -> None:
-        """A chunk stands at `position`; kept in the index if the last entry is far enough away."""
-        if header.frames and (not self._positions or position - self._positions[-1] >= _INDEX_EVERY_BYTES):
-            self._offsets.append(header.first_offset)
-            self._positions.append(position)
-
-    def near(self, offset: int) -> int:
-        """Where to begin looking for `offset`: at or before its chunk."""
-        place = bisect_right(self._offsets, offset) - 1
-        return self._positions[place] if place >= 0 else 0
 
 
 class ChunkReader:
     """Reads chunks of one open file in blocks, up to `end`."""
 
-    def __init__(self, fd: int, end: int) -> None:
+    def __init__(self, fd: int, end: int, *, block_bytes: int = _BLOCK_BYTES) -> None:
+        self.end = end
         self._fd = fd
-        self._end = end
+        self._block_bytes = block_bytes
         self._data = b""
         self._base = 0
 
@@ -61,7 +35,7 @@ class ChunkReader:
         """(header, data, where in data) of the chunk at `position`, CRC not checked; None if none is there."""
         self._hold(position, HEADER_BYTES)
         header = parse_header(self._data, position - self._base)
-        if header is None or position + header.size > self._end:
+        if header is None or position + header.size > self.end:
             return None
         self._hold(position, header.size)
         if position - self._base + header.size > len(self._data):
@@ -70,7 +44,7 @@ class ChunkReader:
 
     def resync(self, position: int) -> int | None:
         """Where the next chunk with a CRC that holds begins, after `position`; None if there is none."""
-        while position < self._end:
+        while position < self.end:
             self._hold(position, _BLOCK_BYTES)
             found = self._data.find(MAGIC, position - self._base)
             if found < 0:
@@ -87,18 +61,8 @@ class ChunkReader:
         """Have `size` bytes from `position` in the buffer, or what the file has of them."""
         if self._base <= position and position + size <= self._base + len(self._data):
             return
-        self._data = os.pread(self._fd, min(max(size, _BLOCK_BYTES), self._end - position), position)
+        self._data = os.pread(self._fd, min(max(size, self._block_bytes), self.end - position), position)
         self._base = position
-
-
-def list_segments(folder: Path) -> list[Segment]:
-    """The segments in a folder, the oldest first."""
-    found = []
-    for path in folder.iterdir():
-        match = _NAME.match(path.name)
-        if match:
-            found.append(Segment(folder, int(match.group(1)), path.stat().st_size))
-    return sorted(found, key=lambda segment: segment.first_offset)
 
 
 def write_all(fd: int, parts: Sequence[bytes]) -> None:

@@ -3,7 +3,7 @@
 It is rebuilt at every start from the last saved state and the chunks after it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fieldline.errors import DecodeError
@@ -11,8 +11,9 @@ from fieldline.v1 import hub_pb2, log_pb2
 from fieldline_cloud.hub.core.group import Group
 from fieldline_cloud.hub.core.marks import DurableMark, DurableSettings, Redelivery
 from fieldline_cloud.hub.engines.base import ProducerKey
+from fieldline_cloud.hub.engines.segments.floors import Floors
 
-__all__ = ["FORMAT", "PRODUCERS_MAX", "LogMarks"]
+__all__ = ["FORMAT", "PRODUCERS_MAX", "LogMarks", "meta_of", "meta_of_purges"]
 
 FORMAT = 1
 
@@ -32,6 +33,14 @@ class LogMarks:
     producers: dict[ProducerKey, tuple[int, int]] = field(default_factory=dict)
     """(last sequence, when last heard of in Unix ms), the longest silent first."""
     durables: dict[str, DurableMark] = field(default_factory=dict)
+    end_offsets: dict[int, int] = field(default_factory=dict)
+    """Topic number: the offset behind its newest frame."""
+    floors: Floors = field(default_factory=Floors)
+
+    @property
+    def heard_ms(self) -> int:
+        """When the last frame was stored, as Unix time in ms: the producer heard of last stands last."""
+        return next(reversed(self.producers.values()))[1] if self.producers else 0
 
     def last_sequence(self, producer: ProducerKey) -> int | None:
         """The last stored sequence; None if the producer is unknown."""
@@ -42,6 +51,15 @@ class LogMarks:
         """A chunk has been committed, or found again."""
         for topic in meta.new_topics:
             self._name(topic.id, topic.name)
+            if topic.last_offset:
+                self.end_offsets[topic.id] = topic.last_offset
+            self.floors.purge(topic.id, topic.purged_below)
+        self.end_offsets.update(
+            zip(meta.topics, range(next_offset - len(meta.topics) + 1, next_offset + 1), strict=True)
+        )
+        self.end_offsets.pop(0, None)
+        for purge in meta.purges:
+            self.floors.written(purge.topic, purge.below_offset)
         for mark in meta.producers:
             key = ProducerKey(mark.name, mark.epoch)
             self.producers.pop(key, None)
@@ -76,12 +94,12 @@ class LogMarks:
 
     def unknown_topics(self, meta: log_pb2.ChunkMeta) -> bool:
         """Whether a chunk has frames of topics nobody has named."""
-        return any(number not in self.topic_names for number in meta.topics)
+        return any(number and number not in self.topic_names for number in meta.topics)
 
     def learn_topics(self, meta: log_pb2.ChunkMeta, deliveries: Sequence[bytes]) -> None:
         """Take the names of a chunk's topics from its frames."""
         for number, delivery in zip(meta.topics, deliveries, strict=True):
-            if number not in self.topic_names:
+            if number and number not in self.topic_names:
                 self._name(number, hub_pb2.Delivery.FromString(delivery).frame.topic)
 
     def _name(self, number: int, name: str) -> None:
@@ -94,7 +112,15 @@ class LogMarks:
         return log_pb2.LogState(
             format=FORMAT,
             next_offset=self.next_offset,
-            topics=[log_pb2.TopicName(id=number, name=name) for number, name in self.topic_names.items()],
+            topics=[
+                log_pb2.TopicName(
+                    id=number,
+                    name=name,
+                    last_offset=self.end_offsets.get(number, 0),
+                    purged_below=self.floors.purged.get(number, 0),
+                )
+                for number, name in self.topic_names.items()
+            ],
             producers=[
                 log_pb2.ProducerMark(name=key.name, epoch=key.epoch, last_sequence=sequence, seen_ms=seen_ms)
                 for key, (sequence, seen_ms) in self.producers.items()
@@ -127,6 +153,13 @@ def meta_of(group: Group, marks: Sequence[DurableMark]) -> log_pb2.ChunkMeta:
             log_pb2.FrameMark(index=index, key=key, expires_ms=expires_ms)
             for index, (key, expires_ms) in group.extras.items()
         ],
+    )
+
+
+def meta_of_purges(floors: Mapping[int, int]) -> log_pb2.ChunkMeta:
+    """What a chunk without frames says of topics' floors, given by topic number."""
+    return log_pb2.ChunkMeta(
+        purges=[log_pb2.PurgeMark(topic=topic, below_offset=below) for topic, below in floors.items()]
     )
 
 
