@@ -5,9 +5,11 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from fieldline.v1 import hub_pb2
+from fieldline.wire.frames import ENCODING_READINGS
 from fieldline_cloud.hub.committer import Committer, Lane
 from fieldline_cloud.hub.core.entry import NackOrder, NotDelivered
 from fieldline_cloud.hub.core.outlet import Outlet
@@ -69,7 +71,8 @@ class Broker:
         self.subscribers: set[Subscriber] = set()
         self.receipts = Receipts()
         self._engine = engine
-        self._retention_rules = settings.retention_rules()
+        self._rules = settings.retention_rules()
+        self.policies = self._rules.policies
         self._index: TopicIndex[Taker] = TopicIndex()
         self._topics = set(engine.topics())
         self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="hub-reader")
@@ -180,14 +183,29 @@ class Broker:
     # Subscribing.
 
     async def open(self, request: OpenRequest) -> Subscriber:
-        """Begin a subscription. Raises HubRefusal if it cannot be had."""
+        """Begin a subscription. Raises HubRefusal if it cannot be had, StorageError if the log cannot be read."""
         subscriber: Subscriber
+        since_ms = request.since_ms
+        if since_ms is not None:
+            request = replace(request, start=await self.in_reader(lambda: self._engine.offset_since(since_ms)))
         if request.durable:
             subscriber = await self.durables.open(request)
         else:
             subscriber = self._open_live(request)
+            if request.last_values:
+                try:
+                    await self._begin_with_last_values(subscriber)
+                except BaseException:
+                    self.close(subscriber)
+                    raise
         self.subscribers.add(subscriber)
         return subscriber
+
+    async def _begin_with_last_values(self, subscriber: LiveSubscriber) -> None:
+        """What is newer than its beginning it gets as it comes."""
+        beginning = subscriber.position
+        records = await self.in_reader(lambda: self._engine.last_values(subscriber.wants))
+        subscriber.begin_with([_with_count(record) for record in records if record.offset < beginning])
 
     def _open_live(self, request: OpenRequest) -> LiveSubscriber:
         limits = self.settings.limits
@@ -293,10 +311,10 @@ class Broker:
     # Housekeeping.
 
     async def trim(self) -> None:
-        """Bring the log back inside its retention."""
-        self.durables.catch_up()
-        rules, now_ms = self._retention_rules, time.time_ns() // 1_000_000
-        retained = await self._in_reader(lambda: self._engine.retain(rules, now_ms=now_ms, hold_offset=None))
+        """Bring the log back inside its retention, but for what a durable with `hold` has not acknowledged."""
+        await self.durables.catch_up()
+        rules, now_ms, hold = self._rules, time.time_ns() // 1_000_000, self.durables.hold_offset
+        retained = await self.in_reader(lambda: self._engine.retain(rules, now_ms=now_ms, hold_offset=hold))
         self.statistics.frames_trimmed += retained.frames
 
     async def shut(self) -> None:
@@ -305,6 +323,13 @@ class Broker:
         await self.committer.close()
         self._readers.shutdown(wait=True)
         self._engine.close()
+
+
+def _with_count(record: Record) -> Record:
+    """How many messages it holds, for the last of them is the topic's last value. Readings are not told apart."""
+    frame = hub_pb2.Delivery.FromString(record.delivery).frame
+    record.messages = frame.count if frame.encoding != ENCODING_READINGS else 0
+    return record
 
 
 class _told:

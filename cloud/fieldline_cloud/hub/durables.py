@@ -31,6 +31,7 @@ __all__ = ["Durables"]
 log = logging.getLogger(__name__)
 
 _TRY_AGAIN_S = 1.0
+_SKIP_READS_MAX = 64
 
 
 class Durables:
@@ -153,13 +154,34 @@ class Durables:
         self._broker.committer.mark(desk.core.mark())
         desk.poke()
 
-    def catch_up(self) -> None:
-        """Let cursors pass what nobody asked for. Said now and then."""
-        for desk in self._desks.values():
+    async def catch_up(self) -> None:
+        """Let cursors pass what nobody asked for; said now and then. Raises StorageError if the log cannot be read."""
+        for desk in self.desks:
             before = desk.core.next_offset
-            desk.core.catch_up(self._broker.tail)
+            if desk.seats:
+                desk.core.catch_up(self._broker.tail)
+            elif desk.core.settings.hold:
+                await self._skip_unwanted(desk)
             if desk.core.next_offset != before:
                 self._broker.committer.mark(desk.core.mark())
+
+    async def _skip_unwanted(self, desk: DurableDesk) -> None:
+        """A durable that holds retention back, and is away, holds only what it will want."""
+        core = desk.core
+        for _ in range(_SKIP_READS_MAX):
+            start = core.position
+            records, next_offset = await self._broker.read_on(start, desk.wants)
+            if desk.seats or core.position != start:
+                return  # somebody came meanwhile
+            wanted = next((one.offset for one in records if not core.is_settled(one.offset)), None)
+            core.skip_to(next_offset if wanted is None else wanted)
+            if wanted is not None or next_offset >= self._broker.tail:
+                return
+
+    @property
+    def hold_offset(self) -> int | None:
+        """The lowest offset that a durable with `hold` has not settled; None if none holds anything."""
+        return min((desk.core.next_offset for desk in self.desks if desk.core.settings.hold), default=None)
 
     async def delete(self, name: str) -> None:
         """Forget a durable. Refused while somebody works on it."""

@@ -1,6 +1,6 @@
 """/metrics and /healthz of a hub. Values are plain counters read at scrape time; hot paths pay nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import (
@@ -14,11 +14,23 @@ from prometheus_client.registry import Collector
 
 from fieldline import __version__
 from fieldline_cloud.hub.committer import COMMIT_BUCKETS_S
+from fieldline_cloud.hub.core.entry import DurableCounts
+from fieldline_cloud.hub.subscribers import LiveSubscriber
 
 if TYPE_CHECKING:
     from fieldline_cloud.hub.hub import Hub
 
 __all__ = ["HubCollector"]
+
+_OF_DURABLES: tuple[tuple[str, str, Callable[[DurableCounts], int]], ...] = (
+    ("redelivered", "Deliveries of a durable subscription that were not the first.", lambda of: of.redelivered),
+    ("dead_letters", "Frames a durable subscription gave up.", lambda of: of.given_up),
+    (
+        "trimmed_offsets",
+        "Offsets retention took before a durable subscription had read them.",
+        lambda of: of.trimmed,
+    ),
+)
 
 
 class HubCollector(Collector):
@@ -50,13 +62,32 @@ class HubCollector(Collector):
             ("frames_delivered", "Frames sent to subscribers.", counters.frames_delivered),
             ("bytes_delivered", "Bytes of those frames.", counters.bytes_delivered),
             ("frames_missed", "Frames lost by live subscribers that read too slowly.", self._missed()),
+            ("frames_expired", "Frames not delivered because their time to live was over.", self._expired()),
+            ("frames_volatile", "Frames handed on that are not stored.", counters.frames_volatile),
+            ("acks", "Acks of subscribers, single ones and cumulative ones.", counters.acks),
+            ("nacks", "Deliveries that subscribers could not handle.", counters.nacks),
+            (
+                "receipts_forgotten",
+                "Receipts that were not told, for too many waited.",
+                self._receipts_forgotten(),
+            ),
             ("frames_trimmed", "Frames that left the log by retention.", counters.frames_trimmed),
         ):
             yield CounterMetricFamily(f"fieldline_hub_{name}", text, value=value)
 
     def _missed(self) -> int:
         broker = self._hub.broker
-        return broker.statistics.frames_missed + sum(one.missed_total for one in list(broker.subscribers))
+        volatile = sum(desk.core.counts.missed_volatile for desk in broker.durables.desks)
+        return volatile + broker.statistics.frames_missed + sum(one.missed_total for one in list(broker.subscribers))
+
+    def _expired(self) -> int:
+        broker = self._hub.broker
+        of_durables = sum(desk.core.counts.expired for desk in broker.durables.desks)
+        of_live = sum(one.outlet.expired_total for one in list(broker.subscribers) if isinstance(one, LiveSubscriber))
+        return of_durables + of_live + broker.statistics.frames_expired
+
+    def _receipts_forgotten(self) -> int:
+        return self._hub.broker.receipts.forgotten
 
     def _state(self) -> Iterator[Metric]:
         broker, log = self._hub.broker, self._hub.broker.engine.statistics()
@@ -115,8 +146,22 @@ class HubCollector(Collector):
             labels=["durable"],
         )
         broker = self._hub.broker
-        for durable, next_offset in sorted(broker.engine.cursors().items()):
-            family.add_metric([durable], max(0, broker.tail - next_offset))
+        desks = broker.durables.desks
+        for desk in desks:
+            family.add_metric([desk.core.name], max(0, broker.tail - desk.core.next_offset))
         yield family
+        pending = GaugeMetricFamily(
+            "fieldline_hub_durable_pending_frames",
+            "Frames of a durable subscription that are with its clients, or wait for another try.",
+            labels=["durable"],
+        )
+        for desk in desks:
+            pending.add_metric([desk.core.name], desk.core.pending)
+        yield pending
+        for name, text, value_of in _OF_DURABLES:
+            counted = CounterMetricFamily(f"fieldline_hub_durable_{name}", text, labels=["durable"])
+            for desk in desks:
+                counted.add_metric([desk.core.name], value_of(desk.core.counts))
+            yield counted
         failures = broker.committer.statistics.failures
         yield CounterMetricFamily("fieldline_hub_commit_failures", "Group commits that failed.", value=failures)

@@ -19,7 +19,7 @@ __all__ = ["DurableDesk", "DurableSeat", "LiveSubscriber", "OpenRequest", "Subsc
 
 @dataclass(frozen=True, slots=True)
 class OpenRequest:
-    """What a client asks for. `start` is an offset; None: what comes from now on."""
+    """What a client asks for. `start` is an offset; None: what comes from now on, or since `since_ms` (Unix time)."""
 
     client: str
     peer: str
@@ -27,6 +27,7 @@ class OpenRequest:
     window_frames: int
     window_bytes: int
     start: int | None = None
+    since_ms: int | None = None
     lossy: bool = False
     last_values: bool = False
     durable: str = ""
@@ -148,6 +149,10 @@ class LiveSubscriber:
         """What was read from the log."""
         self.outlet.feed(records, next_offset=next_offset, tail=tail)
         self._fed = True
+
+    def begin_with(self, last_values: Sequence[Record]) -> None:
+        """The newest of every topic, before anything else."""
+        self.outlet.begin_with(last_values)
 
     def take(self, *, bytes_max: int) -> list[Outgoing]:
         """What may be sent now."""

@@ -86,8 +86,8 @@ class Publisher(Stream):
     def __init__(self, channel: grpc.aio.Channel) -> None:
         super().__init__(channel, PUBLISH_METHOD, hub_pb2.PublishResponse.FromString)
 
-    async def greet(self, producer: str = "p", epoch: int = 1) -> hub_pb2.PublishWelcome:
-        greeting = hub_pb2.PublishHello(hello=hello(), producer=producer, epoch=epoch)
+    async def greet(self, producer: str = "p", epoch: int = 1, acked_sequence: int = 0) -> hub_pb2.PublishWelcome:
+        greeting = hub_pb2.PublishHello(hello=hello(), producer=producer, epoch=epoch, acked_sequence=acked_sequence)
         await self.send(hub_pb2.PublishRequest(hello=greeting))
         answer = await self.read()
         assert isinstance(answer, hub_pb2.PublishResponse), await self.refusal()

@@ -145,6 +145,16 @@ class Durable:
             self.position = tail
             self._rise()
 
+    def skip_to(self, offset: int) -> None:
+        """Nobody works on it, and nothing that it wants and has not settled lies below `offset`."""
+        if not self.members and offset > self.position:
+            self.position = offset
+            self._rise()
+
+    def is_settled(self, offset: int) -> bool:
+        """Whether this one is done."""
+        return offset in self._settled
+
     def to_fetch(self) -> list[int]:
         """Offsets of entries that members wait for and that must be read from the log again, ascending."""
         if not self.members:
@@ -186,7 +196,7 @@ class Durable:
         while member.can_send and size < bytes_max:
             record = member.next_record()
             if record.offset == VOLATILE:
-                outgoing = None if _is_over(record, now_ms) else Outgoing(record)
+                outgoing = None if record.is_over(now_ms) else Outgoing(record)
             else:
                 outgoing = self._send(member, record, now_s=now_s, now_ms=now_ms)
             if outgoing is not None:
@@ -200,7 +210,7 @@ class Durable:
         entry = self._find(record.offset)
         if entry is None or entry.holder is not member or entry.sent:
             return None  # settled or given to another meanwhile
-        if _is_over(record, now_ms):
+        if record.is_over(now_ms):
             self.counts.expired += 1
             self._settle(entry)
             return None
@@ -327,8 +337,8 @@ class Durable:
         floor = self._settled.floor
         for offset in [one for one in self._history if one < floor]:
             del self._history[offset]  # retention has taken it
-        again = [*self._history.values(), *map(_redelivery, self._tried.values())]
-        again += map(_redelivery, self._replays.values())
+        again = [*self._history.values(), *map(Entry.redelivery, self._tried.values())]
+        again += map(Entry.redelivery, self._replays.values())
         return DurableMark(
             self.name,
             floor,
@@ -462,7 +472,7 @@ class Durable:
         """Nobody is left: what is not settled is read from the log again when somebody comes."""
         for entry in self._entries.values():
             if not entry.dying and (entry.deliveries or entry.only):
-                self._history[entry.offset] = _redelivery(entry)
+                self._history[entry.offset] = entry.redelivery()
         self._entries.clear()
         self._tried.clear()
         self._retry.clear()
@@ -485,11 +495,3 @@ class Durable:
     def _note_tried(self, entry: Entry) -> None:
         if not entry.replay:
             self._tried[entry.offset] = entry
-
-
-def _is_over(record: Record, now_ms: int) -> bool:
-    return 0 < record.expires_ms <= now_ms
-
-
-def _redelivery(entry: Entry) -> Redelivery:
-    return Redelivery(entry.offset, entry.deliveries, entry.only, entry.reason, entry.replay)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from fieldline_cloud.hub.core.marks import Redelivery
 from fieldline_cloud.hub.core.member import Member
 
 __all__ = ["Bounds", "DurableCounts", "Entry", "Grave", "NackOrder", "NotDelivered"]
@@ -64,6 +65,10 @@ class Entry:
     generation: int = 0
     """Counts its changes, so that a timer knows whether it is still meant."""
     replay: bool = False
+
+    def redelivery(self) -> Redelivery:
+        """As a mark remembers it."""
+        return Redelivery(self.offset, self.deliveries, self.only, self.reason, self.replay)
 
 
 @dataclass(slots=True)

@@ -113,7 +113,7 @@ class Outlet:
 
     def _send(self, sent: list[Outgoing], outgoing: Outgoing, now_ms: int) -> int:
         record = outgoing.record
-        if record.expires_ms and record.expires_ms <= now_ms:
+        if record.is_over(now_ms):
             self.expired_total += 1
             self._missed += outgoing.missed_frames
             return 0

@@ -36,6 +36,10 @@ class Record:
         self.sequence = sequence
         self.alone: bytes | None = None
 
+    def is_over(self, now_ms: int) -> bool:
+        """Whether its time to live has run out by then (Unix time)."""
+        return 0 < self.expires_ms <= now_ms
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Record):
             return NotImplemented

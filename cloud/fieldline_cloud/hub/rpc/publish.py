@@ -13,11 +13,12 @@ from fieldline.errors import BadName, BadTopic, DecodeError, LimitError
 from fieldline.limits import FRAME_MESSAGES_MAX, PROTOCOL_VERSION
 from fieldline.topics import INBOX, check_name
 from fieldline.v1 import hub_pb2
-from fieldline.wire.frames import check_frame, parse_frame
+from fieldline.wire.frames import ENCODING_READINGS, check_frame, open_messages, parse_frame
 from fieldline_cloud.hub.broker import Broker
 from fieldline_cloud.hub.committer import Lane
 from fieldline_cloud.hub.core.access import Account
 from fieldline_cloud.hub.core.group import volatile_record
+from fieldline_cloud.hub.core.policies import TopicPolicy
 from fieldline_cloud.hub.core.receipts import Outcome, Verdict
 from fieldline_cloud.hub.core.record import VOLATILE
 from fieldline_cloud.hub.engines.base import Appended, IncomingFrame, ProducerKey, StorageError
@@ -179,7 +180,7 @@ class PublishStream:
             raise HubRefusal(hub_pb2.ERROR_CODE_BAD_TOPIC, str(error)) from error
         except (DecodeError, LimitError) as error:
             raise HubRefusal(hub_pb2.ERROR_CODE_BAD_FRAME, str(error)) from error
-        self._check_topic(frame)
+        policy = self._check_topic(frame, len(data))
         if frame.receipt and frame.sequence:
             self._receipts[frame.sequence] = frame.receipt
         return IncomingFrame(
@@ -191,9 +192,11 @@ class PublishStream:
             key=frame.key,
             ttl_ms=frame.ttl_ms,
             receipt=frame.receipt,
+            durable=policy.durable,
         )
 
-    def _check_topic(self, frame: hub_pb2.Frame) -> None:
+    def _check_topic(self, frame: hub_pb2.Frame, nbytes: int) -> TopicPolicy:
+        """Whether it may be published here; how the topic is treated."""
         topic = frame.topic
         if topic.startswith("$"):
             if not topic.startswith(INBOX):
@@ -206,6 +209,14 @@ class PublishStream:
             raise HubRefusal.denied(why)
         if frame.HasField("dead_letter"):
             raise HubRefusal(hub_pb2.ERROR_CODE_BAD_FRAME, "dead_letter is for the hub to set; leave it out")
+        policy = self._broker.policies.of(topic)
+        if policy.frame_bytes_max is not None and nbytes > policy.frame_bytes_max:
+            raise _too_large("frame", nbytes, topic, policy.frame_bytes_max, policy)
+        if policy.message_bytes_max is not None and frame.encoding != ENCODING_READINGS:
+            largest = _largest_message(frame)
+            if largest > policy.message_bytes_max:
+                raise _too_large("message", largest, topic, policy.message_bytes_max, policy)
+        return policy
 
     def _done(self, size: int, outcome: Appended | StorageError) -> None:
         self._settled += 1
@@ -263,3 +274,18 @@ class PublishStream:
                 raise self._refusal
             if self._ended and self._settled == self._submitted:
                 return
+
+
+def _largest_message(frame: hub_pb2.Frame) -> int:
+    try:
+        contents, _ = open_messages(frame)
+    except DecodeError as error:
+        raise HubRefusal(hub_pb2.ERROR_CODE_BAD_FRAME, str(error)) from error
+    return max(map(len, contents), default=0)
+
+
+def _too_large(what: str, nbytes: int, topic: str, limit: int, policy: TopicPolicy) -> HubRefusal:
+    return HubRefusal(
+        hub_pb2.ERROR_CODE_FRAME_TOO_LARGE,
+        f"{what} for {topic!r} has {nbytes} bytes; topics {policy.filter!r} take at most {limit} in hub.yaml; split it",
+    )

@@ -76,6 +76,8 @@ class SubscribeStream:
         except BadName as error:
             raise HubRefusal(hub_pb2.ERROR_CODE_BAD_NAME, str(error)) from error
         self._check_granted(filters, durable)
+        if durable and request.start.last_values:
+            raise HubRefusal.protocol(f"durable {durable!r} cannot start at the last values; start it live")
         return OpenRequest(
             client=request.hello.name,
             peer=self._context.peer(),
@@ -83,6 +85,8 @@ class SubscribeStream:
             window_frames=min(request.window.frames, _WINDOW_FRAMES_MAX),
             window_bytes=request.window.bytes,
             start=_start(request.start),
+            since_ms=request.start.since_ms if request.start.WhichOneof("kind") == "since_ms" else None,
+            last_values=request.start.last_values,
             lossy=request.lossy,
             durable=durable,
             settings=_settings(request.options),
