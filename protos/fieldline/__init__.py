@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fieldline.access import Access, Tls
+    from fieldline.client.coalescing import Coalescing
     from fieldline.client.message import DeadLetter, Delivery, Message
-    from fieldline.client.outbox import Coalescing
     from fieldline.client.producer import FrameProducer, FrameSource
     from fieldline.client.runtime import Runtime
     from fieldline.client.subscription import Redelivery, Start, Subscription
@@ -87,7 +87,7 @@ _HOMES = {
         "Delivery",
         "Message",
     ),
-    "fieldline.client.outbox": ("Coalescing",),
+    "fieldline.client.coalescing": ("Coalescing",),
     "fieldline.client.producer": (
         "FrameProducer",
         "FrameSource",

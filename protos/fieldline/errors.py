@@ -11,10 +11,16 @@ FieldlineError
     ├── Refused             the hub will say no again: `code` says why
     │   └── SequenceGap     frames are missing: `expected` says which one the hub waits for
     ├── BufferFull          publish(..., wait=False) found no room
+    ├── NoReceiver          nobody listens to that topic, and no durable subscription waits for it
+    ├── Nacked              a subscriber refused the message: `by` and `reason` say who and why
+    ├── AckTimeout          nobody has said in time that it is done (also a TimeoutError)
+    ├── RequestTimeout      no reply came in time (also a TimeoutError)
+    ├── RequestFailed       the responder's handler raised: `by` and `reason` say who and why
     └── Closed              the runtime or subscription has been closed
 """
 
 __all__ = [
+    "AckTimeout",
     "BadName",
     "BadTopic",
     "BufferFull",
@@ -25,8 +31,12 @@ __all__ = [
     "HubError",
     "HubUnavailable",
     "LimitError",
+    "Nacked",
+    "NoReceiver",
     "RateLimited",
     "Refused",
+    "RequestFailed",
+    "RequestTimeout",
     "SequenceGap",
 ]
 
@@ -93,6 +103,36 @@ class SequenceGap(Refused):
 
 class BufferFull(HubError):
     """The publish buffer is at its bound and the caller asked not to wait."""
+
+
+class NoReceiver(HubError):
+    """Nobody listens to that topic now, and no durable subscription waits for it."""
+
+
+class Nacked(HubError):
+    """The subscriber `by` refused the message; `reason` is what it said."""
+
+    def __init__(self, message: str, *, by: str, reason: str) -> None:
+        super().__init__(message)
+        self.by = by
+        self.reason = reason
+
+
+class AckTimeout(HubError, TimeoutError):
+    """Nobody has said in time that the message is handled. It may still be."""
+
+
+class RequestTimeout(HubError, TimeoutError):
+    """No reply came in time. The request may still be worked on."""
+
+
+class RequestFailed(HubError):
+    """The handler of the responder `by` raised; `reason` is what."""
+
+    def __init__(self, message: str, *, by: str, reason: str) -> None:
+        super().__init__(message)
+        self.by = by
+        self.reason = reason
 
 
 class Closed(HubError):

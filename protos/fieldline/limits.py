@@ -32,3 +32,11 @@ ZSTD_WINDOW_BYTES_MAX: Final = 8 << 20
 
 # What may wait for an acknowledgement, per publish stream.
 IN_FLIGHT_BYTES_MAX: Final = 16 << 20
+IN_FLIGHT_FRAMES_MAX: Final = 4096
+
+# Time to live of a message: what fits 32 bits of milliseconds, in whole days.
+TTL_S_MAX: Final = 49 * 24 * 3600
+
+# What waits to be handed over as it is: volatile messages of one client. At either bound the oldest are dropped.
+VOLATILE_QUEUE_BYTES_MAX: Final = 4 << 20
+VOLATILE_WAIT_S_MAX: Final = 2.0

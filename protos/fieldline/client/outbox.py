@@ -1,68 +1,25 @@
 """What has been published and not yet acknowledged: coalescing into frames, numbering, resending. Pure.
 
-Messages of one topic and key gather in an open batch. A batch is sealed when it is full, when its linger is over, or,
-with linger 0, as soon as the sender asks for more. Sealed batches become frames with the next sequence, and stay until
-the hub has acknowledged them.
+Messages of one topic and key gather in an open batch. A batch is sealed when it is full, when its linger is over, when
+a message comes whose time to live or wish for a receipt is another, or, with linger 0, as soon as the sender asks for
+more. Sealed batches become frames with the next sequence, and stay until the hub has acknowledged them.
 
-Bounds: `buffer_bytes_max` over everything held here; when it is reached `has_room` turns False and `publish` waits.
+Bounds: `buffer_bytes_max` and `buffer_messages_max` over everything held here; when either is reached `has_room` turns
+False and `publish` waits.
 """
 
 from collections import OrderedDict, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from fieldline.errors import LimitError
-from fieldline.limits import FRAME_BYTES_MAX, FRAME_ENVELOPE_BYTES_MAX, FRAME_MESSAGES_MAX
-from fieldline.topics import check_topic
-from fieldline.wire.frames import build_frame, check_headers, check_key, close_messages
+from fieldline.client.batch import MESSAGE_OVERHEAD_BYTES, Batch, Now, message_bytes, open_batch
+from fieldline.client.coalescing import Coalescing
+from fieldline.client.receipts import Receipts
+from fieldline.errors import BadTopic
+from fieldline.headers import INBOX_PREFIX
 
-__all__ = ["Batch", "Coalescing", "Outbox"]
-
-# A frame's own fields around the body: topic, key, numbers, block tags. Generous, so that FRAME_BYTES_MAX holds.
-_FRAME_OVERHEAD_BYTES = FRAME_ENVELOPE_BYTES_MAX
-_MESSAGE_OVERHEAD_BYTES = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Coalescing:
-    """How messages are gathered into frames and how much may wait.
-
-    linger_ms 0 sends at once but still gathers what is waiting. A frame with at least compress_from_bytes bytes of
-    messages is compressed, if it gets smaller by it; None never compresses.
-    """
-
-    linger_ms: float = 0.0
-    messages_max: int = 1024
-    bytes_max: int = 256 << 10
-    buffer_bytes_max: int = 32 << 20
-    compress_from_bytes: int | None = 4 << 10
-
-    def __post_init__(self) -> None:
-        """Refuse settings under which nothing could ever be sent."""
-        if not 0 < self.messages_max <= FRAME_MESSAGES_MAX:
-            raise LimitError(f"messages_max {self.messages_max} must be 1 to {FRAME_MESSAGES_MAX}")
-        if not 0 < self.bytes_max <= FRAME_BYTES_MAX - _FRAME_OVERHEAD_BYTES:
-            raise LimitError(f"bytes_max {self.bytes_max} must be 1 to {FRAME_BYTES_MAX - _FRAME_OVERHEAD_BYTES}")
-        if self.buffer_bytes_max < self.bytes_max:
-            raise LimitError(f"buffer_bytes_max {self.buffer_bytes_max} must be at least bytes_max {self.bytes_max}")
-        if self.linger_ms < 0:
-            raise LimitError(f"linger_ms {self.linger_ms} must not be negative")
-
-
-@dataclass(slots=True)
-class Batch:
-    """Messages of one topic and key on their way into one frame. `waiters` are handed back once it is stored."""
-
-    topic: str
-    key: str
-    opened_s: float
-    opened_ns: int
-    contents: list[bytes] = field(default_factory=list)
-    headers: dict[int, Mapping[str, str]] = field(default_factory=dict)
-    size_bytes: int = 0
-    sealed: bool = False
-    waiters: list[Any] = field(default_factory=list)
+__all__ = ["Outbox"]
 
 
 @dataclass(slots=True)
@@ -72,21 +29,29 @@ class _InFlight:
 
 
 class Outbox:
-    """Everything accepted and not acknowledged. `now_s` is monotonic seconds, `now_ns` Unix time."""
+    """Everything accepted and not acknowledged. `now` is asked once for every new batch; `now_s` is monotonic too."""
 
-    def __init__(self, coalescing: Coalescing) -> None:
+    def __init__(self, coalescing: Coalescing, *, now: Now, receipts: Receipts | None = None) -> None:
         self.coalescing = coalescing
+        self.acked_sequence = 0
+        """The last sequence the hub has acknowledged; 0: none."""
+        self.receipts = receipts or Receipts()
+        self._now = now
         self._linger_s = coalescing.linger_ms / 1000
+        self._bytes_max = coalescing.bytes_max
+        self._messages_max = coalescing.messages_max
         self._open: dict[tuple[str, str], Batch] = {}
         self._sealed: deque[Batch] = deque()
         self._in_flight: OrderedDict[int, _InFlight] = OrderedDict()
         self._next_sequence = 1
         self._bytes = 0
+        self._messages = 0
 
     @property
     def has_room(self) -> bool:
         """Whether another message may be added."""
-        return self._bytes < self.coalescing.buffer_bytes_max
+        limits = self.coalescing
+        return self._bytes < limits.buffer_bytes_max and self._messages < limits.buffer_messages_max
 
     @property
     def is_empty(self) -> bool:
@@ -97,6 +62,11 @@ class Outbox:
     def bytes_waiting(self) -> int:
         """Content bytes held, in open batches, sealed ones and in flight."""
         return self._bytes
+
+    @property
+    def messages_waiting(self) -> int:
+        """Messages held, likewise."""
+        return self._messages
 
     @property
     def last_batch(self) -> Batch | None:
@@ -114,26 +84,30 @@ class Outbox:
         topic: str,
         key: str,
         content: bytes,
-        headers: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None = None,
         *,
-        now_s: float,
-        now_ns: int,
+        ttl_ms: int = 0,
+        receipt: bool = False,
     ) -> Batch:
         """Put a message into its batch and return that. Raises BadTopic or LimitError and then has added nothing."""
-        size = len(content) + _MESSAGE_OVERHEAD_BYTES
-        if headers:
-            check_headers(headers)
-            size += sum(len(name) + len(value) + 8 for name, value in headers.items()) * 4  # UTF-8 at its longest
+        size = message_bytes(content, headers) if headers else len(content) + MESSAGE_OVERHEAD_BYTES
         place = (topic, key)
         batch = self._open.get(place)
-        if batch is None or batch.size_bytes + size > self.coalescing.bytes_max:
-            batch = self._new_batch(place, size, now_s=now_s, now_ns=now_ns)
+        if (
+            batch is None
+            or batch.size_bytes + size > self._bytes_max
+            or batch.ttl_ms != ttl_ms
+            or (batch.receipt != 0) != receipt
+        ):
+            batch = self._new_batch(place, size, ttl_ms, receipt)
+        contents = batch.contents
         if headers:
-            batch.headers[len(batch.contents)] = dict(headers)
-        batch.contents.append(content)
+            batch.headers[len(contents)] = dict(headers)
+        contents.append(content)
         batch.size_bytes += size
         self._bytes += size
-        if len(batch.contents) >= self.coalescing.messages_max or batch.size_bytes >= self.coalescing.bytes_max:
+        self._messages += 1
+        if len(contents) >= self._messages_max or batch.size_bytes >= self._bytes_max:
             self._seal(place)
         return batch
 
@@ -173,29 +147,30 @@ class Outbox:
             if first > sequence:
                 break
             batch = self._in_flight.pop(first).batch
+            batch.stored = True
+            self.acked_sequence = first
             self._bytes -= batch.size_bytes
+            self._messages -= batch.count
             waiters += batch.waiters
         return waiters
 
     def abandon(self) -> list[Any]:
-        """Drop everything that was not acknowledged; return the waiters that will now wait in vain."""
+        """Drop everything that was not acknowledged; return the waiters of the batches, who now wait in vain."""
         batches = [*(entry.batch for entry in self._in_flight.values()), *self._sealed, *self._open.values()]
         self._in_flight.clear()
         self._sealed.clear()
         self._open.clear()
-        self._bytes = 0
+        self._bytes = self._messages = 0
         return [waiter for batch in batches for waiter in batch.waiters]
 
-    def _new_batch(self, place: tuple[str, str], first_size: int, *, now_s: float, now_ns: int) -> Batch:
-        topic, key = place
-        check_topic(topic)
-        check_key(key)
-        if first_size > FRAME_BYTES_MAX - _FRAME_OVERHEAD_BYTES:
-            limit = FRAME_BYTES_MAX - _FRAME_OVERHEAD_BYTES
-            raise LimitError(f"message for {topic!r} has {first_size} bytes; at most {limit} are allowed; split it")
+    def _new_batch(self, place: tuple[str, str], first_size: int, ttl_ms: int, receipt: bool) -> Batch:
+        if place[0].startswith(INBOX_PREFIX):
+            raise BadTopic(f"topic {place[0]!r}: nothing under {INBOX_PREFIX} is stored; publish it with volatile=True")
+        number = self.receipts.new_number() if receipt else 0
+        batch = open_batch(*place, first_size, self._now, ttl_ms=ttl_ms, receipt=number)
         if place in self._open:
             self._seal(place)
-        batch = self._open[place] = Batch(topic, key, now_s, now_ns)
+        self._open[place] = batch
         return batch
 
     def _seal(self, place: tuple[str, str]) -> None:
@@ -214,19 +189,7 @@ class Outbox:
             else:
                 return None
         batch = self._sealed.popleft()
-        encoding, body = close_messages(
-            batch.contents, batch.headers, compress_from_bytes=self.coalescing.compress_from_bytes
-        )
-        data = build_frame(
-            topic=batch.topic,
-            key=batch.key,
-            sequence=sequence,
-            count=len(batch.contents),
-            encoding=encoding,
-            body=body,
-            published_at_ns=batch.opened_ns,
-        )
-        batch.contents, batch.headers = [], {}
+        data = batch.close(sequence, compress_from_bytes=self.coalescing.compress_from_bytes)
         self._next_sequence += 1
         entry = self._in_flight[sequence] = _InFlight(data, batch)
         return entry

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 import grpc.aio
@@ -19,7 +20,7 @@ from fieldline.client.link import Link
 from fieldline.client.status import ConnectionAged
 from fieldline.client.tasks import run_together, stream_error
 from fieldline.errors import HubUnavailable, RateLimited, Refused
-from fieldline.limits import IN_FLIGHT_BYTES_MAX
+from fieldline.limits import IN_FLIGHT_BYTES_MAX, IN_FLIGHT_FRAMES_MAX
 from fieldline.topics import check_name
 from fieldline.v1 import hub_pb2, passthrough_pb2
 
@@ -29,12 +30,21 @@ log = logging.getLogger(__name__)
 
 _REQUEST_BYTES_MAX = 1 << 20
 _REQUEST_FRAMES_MAX = 256
+# With the frame that goes over it, and the numbered ones with theirs, still well below one gRPC message.
+_REQUEST_VOLATILE_BYTES_MAX = 512 << 10
 # A publisher over its rate is told so about once a second; the log hears of it when it begins.
 _LIMITED_SAID_AGAIN_S = 300.0
 
 
 class FrameSource(Protocol):
-    """Where a producer's frames come from. Sequences are contiguous from 1, but for gaps a frame declares itself."""
+    """Where a producer's frames come from. Sequences are contiguous from 1, but for gaps a frame declares itself.
+
+    A source may have more, and is asked for it if it has: `acked_sequence: int`, the last one a hub has acknowledged
+    to it, for a hub that has been restored from an old backup; `receipt(receipt: hub_pb2.Receipt) -> None`, told what
+    became of frames that want a receipt; `read_volatile(*, frames_max, bytes_max) -> list[bytes]`, frames without a
+    sequence that go before the numbered ones, with `async wait_volatile()`, which returns once there are any (`wait`
+    then returns as well).
+    """
 
     producer: str
     epoch: int
@@ -63,6 +73,7 @@ class FrameProducer:
         source: FrameSource,
         backoff: Backoff | None = None,
         in_flight_bytes_max: int = IN_FLIGHT_BYTES_MAX,
+        in_flight_frames_max: int = IN_FLIGHT_FRAMES_MAX,
         access: Access | None = None,
         link: Link | None = None,
     ) -> None:
@@ -72,6 +83,7 @@ class FrameProducer:
         self._source = source
         self._backoff = backoff or Backoff()
         self._in_flight_bytes_max = in_flight_bytes_max
+        self._in_flight_frames_max = in_flight_frames_max
         self._link = link
         self._limited_at_s = float("-inf")
         self.connected = False
@@ -103,7 +115,7 @@ class FrameProducer:
 
     async def _try_once(self, link: Link) -> float:
         """One life of the stream; returns how long the hub wants us to wait, 0 if it does not say."""
-        session = _Session(self, link, self._source, self._in_flight_bytes_max)
+        session = _Session(self, link, self._source, self._in_flight_bytes_max, self._in_flight_frames_max)
         began_s = time.monotonic()
         try:
             await session.run(self._name)
@@ -152,11 +164,16 @@ class _Session:
         link: Link,
         source: FrameSource,
         in_flight_bytes_max: int,
+        in_flight_frames_max: int,
     ) -> None:
         self._producer = producer
         self._link = link
         self._source = source
+        self._read_volatile: Callable[..., list[bytes]] | None = getattr(source, "read_volatile", None)
+        self._wait_volatile: Callable[[], Coroutine[Any, Any, None]] | None = getattr(source, "wait_volatile", None)
+        self._receipt: Callable[[hub_pb2.Receipt], None] | None = getattr(source, "receipt", None)
         self._in_flight_bytes_max = in_flight_bytes_max
+        self._in_flight_frames_max = in_flight_frames_max
         self._in_flight: deque[tuple[int, int]] = deque()  # (sequence, bytes), in order
         self._in_flight_bytes = 0
         self._sent = 0
@@ -184,7 +201,12 @@ class _Session:
 
     async def _greet(self, name: str) -> None:
         source = self._source
-        greeting = hub_pb2.PublishHello(hello=hello(name), producer=source.producer, epoch=source.epoch)
+        greeting = hub_pb2.PublishHello(
+            hello=hello(name),
+            producer=source.producer,
+            epoch=source.epoch,
+            acked_sequence=getattr(source, "acked_sequence", 0),
+        )
         await self._call.write(passthrough_pb2.RawPublishRequest(hello=greeting))
         answer = await self._call.read()
         if answer is grpc.aio.EOF:
@@ -198,32 +220,63 @@ class _Session:
 
     async def _receive(self) -> None:
         while (answer := await self._call.read()) is not grpc.aio.EOF:
-            sequence = answer.ack.sequence
-            self.stored_something = True
-            while self._in_flight and self._in_flight[0][0] <= sequence:
-                self._in_flight_bytes -= self._in_flight.popleft()[1]
-            self._room.set()
-            await self._source.acknowledged(sequence)
+            kind = answer.WhichOneof("kind")
+            if kind == "ack":
+                await self._acknowledged(answer.ack.sequence)
+            elif kind == "receipt" and self._receipt is not None:
+                self._receipt(answer.receipt)
+
+    async def _acknowledged(self, sequence: int) -> None:
+        self.stored_something = True
+        while self._in_flight and self._in_flight[0][0] <= sequence:
+            self._in_flight_bytes -= self._in_flight.popleft()[1]
+        self._room.set()
+        await self._source.acknowledged(sequence)
+
+    @property
+    def _is_full(self) -> bool:
+        return self._in_flight_bytes >= self._in_flight_bytes_max or len(self._in_flight) >= self._in_flight_frames_max
 
     async def _send(self) -> None:
+        source = self._source
         while True:
-            while self._in_flight_bytes >= self._in_flight_bytes_max:
-                self._room.clear()
-                await self._room.wait()
-            frames = await self._source.read(self._sent, frames_max=_REQUEST_FRAMES_MAX, bytes_max=_REQUEST_BYTES_MAX)
-            if not frames:
-                await self._source.wait(self._sent)
-                continue
-            await self._write(frames)
+            volatile = self._volatile_frames()
+            full = self._is_full
+            frames: list[tuple[int, bytes]] = []
+            if not full:
+                frames_max = min(_REQUEST_FRAMES_MAX, self._in_flight_frames_max - len(self._in_flight))
+                frames = await source.read(self._sent, frames_max=frames_max, bytes_max=_REQUEST_BYTES_MAX)
+            if volatile or frames:
+                await self._write(volatile, frames)
+            elif full:
+                await self._room_or_volatile()
+            else:
+                await source.wait(self._sent)
 
-    async def _write(self, frames: list[tuple[int, bytes]]) -> None:
+    def _volatile_frames(self) -> list[bytes]:
+        if self._read_volatile is None:
+            return []
+        return self._read_volatile(frames_max=_REQUEST_FRAMES_MAX, bytes_max=_REQUEST_VOLATILE_BYTES_MAX)
+
+    async def _room_or_volatile(self) -> None:
+        self._room.clear()
+        if self._wait_volatile is None:
+            await self._room.wait()
+        else:
+            await run_together(_until(self._room), self._wait_volatile())
+
+    async def _write(self, volatile: list[bytes], frames: list[tuple[int, bytes]]) -> None:
         size = 0
         for sequence, data in frames:
             self._in_flight.append((sequence, len(data)))
             size += len(data)
+            self._sent = sequence
         self._in_flight_bytes += size
-        self._sent = frames[-1][0]
-        raw = passthrough_pb2.RawFrames(frames=[data for _, data in frames])
+        raw = passthrough_pb2.RawFrames(frames=[*volatile, *(data for _, data in frames)])
         await self._call.write(passthrough_pb2.RawPublishRequest(frames=raw))
-        self._producer.frames_sent += len(frames)
-        self._producer.bytes_sent += size
+        self._producer.frames_sent += len(volatile) + len(frames)
+        self._producer.bytes_sent += size + sum(len(data) for data in volatile)
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()

@@ -2,29 +2,29 @@
 
 import asyncio
 import logging
-import time
-import uuid
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 from fieldline.access import Access, Tls
 from fieldline.client.backoff import Backoff
+from fieldline.client.coalescing import Coalescing
+from fieldline.client.handled import HandledSubscription, Handler
 from fieldline.client.link import Link
-from fieldline.client.message import Message
-from fieldline.client.outbox import Batch, Coalescing, Outbox
 from fieldline.client.producer import FrameProducer
+from fieldline.client.publisher import Publisher
+from fieldline.client.questions import Reply
+from fieldline.client.requests import Requester
+from fieldline.client.responder import RequestHandler, Responder
 from fieldline.client.subscription import NO_REDELIVERY, Redelivery, Start, Subscription
-from fieldline.errors import BufferFull, Closed, HubUnavailable, LimitError
+from fieldline.errors import HubUnavailable
 from fieldline.topics import check_name
 
-__all__ = ["HandledSubscription", "Runtime"]
+__all__ = ["Runtime"]
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[Message], Awaitable[None] | None]
 
-
-class Runtime:
+class Runtime(Publisher):
     """A connection to the hub at `address` ("host:port"), used as an async context manager.
 
     `name` is how the hub knows this client: `[A-Za-z0-9_.-]{1,64}`. `tls` and `token` are what it shows a hub that asks
@@ -49,17 +49,16 @@ class Runtime:
     ) -> None:
         self.address = address
         self.name = check_name(name, "runtime name")
+        self._coalescing = coalescing or Coalescing()
+        super().__init__(self.name, self._coalescing)
         self._access = Access(tls, token)
         self._close_timeout_s = close_timeout_s
         self._connect_timeout_s = connect_timeout_s
-        self._source = _OutboxSource(self.name, Outbox(coalescing or Coalescing()))
-        self._outbox = self._source.outbox
+        self._requests: Requester | None = None
         self._link: Link | None = None
-        self._producer: FrameProducer | None = None
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
         self._subscriptions: list[Subscription] = []
-        self._closed = False
 
     async def __aenter__(self) -> Self:
         """Connect in the background; with `connect_timeout_s`, raise HubUnavailable if no hub answers in that time.
@@ -74,6 +73,7 @@ class Runtime:
                 await self._link.close()
                 raise
         await self._group.__aenter__()
+        self._open = True
         return self
 
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> bool | None:
@@ -86,12 +86,8 @@ class Runtime:
                 await subscription.close()
             for task in self._tasks:
                 task.cancel()
-            self._closed = True
-            for waiter in self._outbox.abandon():
-                if not waiter.done():
-                    waiter.set_exception(Closed("the runtime was closed before the hub had acknowledged this message"))
-                    waiter.exception()
-            self._source.wake_all()
+            self._open = False
+            self._source.abandon()
             assert self._link is not None
             try:
                 await self._group.__aexit__(kind, error, trace)
@@ -109,70 +105,6 @@ class Runtime:
         """Whether a stream to the hub is up at this moment."""
         return bool(self._producer and self._producer.connected) or any(s.connected for s in self._subscriptions)
 
-    @property
-    def bytes_waiting(self) -> int:
-        """Content bytes accepted by `publish` and not yet acknowledged by the hub."""
-        return self._outbox.bytes_waiting
-
-    async def publish(
-        self,
-        topic: str,
-        content: bytes | str,
-        *,
-        key: str = "",
-        headers: Mapping[str, str] | None = None,
-        stored: bool = False,
-        wait: bool = True,
-    ) -> None:
-        """Publish one message; messages of one topic and key stay in order.
-
-        Returns as soon as the message is accepted, or with stored=True once the hub has fsynced it. When the buffer is
-        full it waits for room, or raises BufferFull with wait=False. Raises BadTopic or LimitError for what no hub
-        would take.
-        """
-        outbox = self._outbox
-        self._check_open()
-        if not outbox.has_room:
-            await self._room(wait)
-        data = _as_bytes(content)
-        batch = outbox.add(topic, key, data, headers, now_s=time.monotonic(), now_ns=time.time_ns())
-        self._wake(batch)
-        if stored:
-            await self._stored(batch)
-        elif batch.sealed:
-            await asyncio.sleep(0)  # a publisher in a tight loop lets the sender have its turn once per frame
-
-    async def publish_batch(
-        self, topic: str, contents: Iterable[bytes | str], *, key: str = "", stored: bool = False
-    ) -> None:
-        """Publish many messages to one topic, as `publish` would one after the other."""
-        batch: Batch | None = None
-        outbox = self._outbox
-        self._check_open()
-        now_s, now_ns = time.monotonic(), time.time_ns()
-        try:
-            for content in contents:
-                if not outbox.has_room:
-                    await self._room(wait=True)
-                batch = outbox.add(topic, key, _as_bytes(content), None, now_s=now_s, now_ns=now_ns)
-                if batch.sealed:
-                    self._wake(batch)
-                    await asyncio.sleep(0)
-                    now_s, now_ns = time.monotonic(), time.time_ns()
-        finally:
-            if batch is not None:  # also what was accepted before one that is refused
-                self._wake(batch)
-        if batch is not None and stored:
-            await self._stored(batch)
-
-    async def flush(self) -> None:
-        """Return once the hub has stored everything published before this call."""
-        self._outbox.seal_all()
-        self._source.wake()
-        last = self._outbox.last_batch  # frames are stored in order, so nothing before it is still to come
-        if last is not None:
-            await self._stored(last)
-
     def subscribe(
         self,
         filters: str | Sequence[str],
@@ -187,7 +119,7 @@ class Runtime:
         hold: bool = False,
         frames_max: int = 256,
         bytes_max: int = 8 << 20,
-    ) -> "HandledSubscription":
+    ) -> HandledSubscription:
         """A subscription to one or more topic filters.
 
         `durable` names a cursor the hub keeps: the next subscription of that name goes on where the acks of this one
@@ -220,37 +152,91 @@ class Runtime:
         self._subscriptions.append(subscription)
         return subscription
 
+    async def request(
+        self,
+        topic: str,
+        content: bytes | str,
+        *,
+        timeout_s: float,
+        key: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Ask whoever responds on `topic`, and return the first reply.
+
+        Request and reply are volatile: neither is stored. Raises NoReceiver at once if nobody listens to the topic,
+        RequestFailed if the responder's handler raised, RequestTimeout if no reply came in `timeout_s`. Inside the
+        handler of a request, no longer is waited than that request has left.
+        """
+        self._check_open()
+        return await self._requester().request(topic, content, timeout_s=timeout_s, key=key, headers=headers)
+
+    async def scatter(
+        self,
+        topic: str,
+        content: bytes | str,
+        *,
+        timeout_s: float,
+        replies_max: int | None = None,
+        replies_bytes_max: int = 4 << 20,
+        key: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> list[Reply]:
+        """Ask everybody who responds on `topic`; returns what came in `timeout_s`, in the order in which it came.
+
+        Returns earlier with `replies_max` replies, at `replies_bytes_max` bytes of them, or, with none, if nobody
+        listens. A reply whose `failed` is not empty says that a handler raised.
+        """
+        self._check_open()
+        return await self._requester().scatter(
+            topic,
+            content,
+            timeout_s=timeout_s,
+            replies_max=replies_max,
+            replies_bytes_max=replies_bytes_max,
+            key=key,
+            headers=headers,
+        )
+
+    async def respond(
+        self, filters: str | Sequence[str], handler: RequestHandler, *, concurrency_max: int = 64
+    ) -> Responder:
+        """Answer the requests on one or more topic filters until the runtime is closed.
+
+        `handler(request)` returns the reply (bytes or text), or an awaitable of it; what it raises is told to the one
+        who asks. It is cancelled when the request's deadline is over. At most `concurrency_max` run at a time.
+        Returns once the hub has opened the subscription.
+        """
+        self._check_open()
+        subscription = self.subscribe(filters)
+        responder = Responder(self, subscription, handler, concurrency_max=concurrency_max)
+        subscription.open()
+        await subscription.wait_open()
+        self._spawn(responder.run())
+        return responder
+
+    def _requester(self) -> Requester:
+        if self._requests is None:
+            self._requests = Requester(self, self._source)
+        return self._requests
+
     def _spawn(self, work: Any) -> None:
         task = self._group.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _check_open(self) -> None:
-        if self._link is None or self._closed:
-            raise Closed("the runtime is not open; use it inside its 'async with'")
-
-    def _wake(self, batch: Batch) -> None:
-        if self._producer is None and not self._closed:
-            self._producer = FrameProducer(
-                self.address, name=self.name, source=self._source, link=self._link, backoff=Backoff()
-            )
-            self._spawn(self._producer.run())
-        self._source.wake()
-
-    async def _room(self, wait: bool) -> None:
-        if not wait:
-            raise BufferFull(
-                f"publish buffer holds {self._outbox.bytes_waiting} bytes the hub has not acknowledged; "
-                "wait, or raise buffer_bytes_max"
-            )
-        while not self._outbox.has_room:
-            await self._source.room()
-        self._check_open()  # it may have been closed meanwhile
-
-    async def _stored(self, batch: Batch) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        batch.waiters.append(waiter)
-        await waiter
+    def _start_producer(self) -> None:
+        if not self._open:
+            return
+        self._producer = FrameProducer(
+            self.address,
+            name=self.name,
+            source=self._source,
+            link=self._link,
+            backoff=Backoff(),
+            in_flight_bytes_max=self._coalescing.in_flight_bytes_max,
+            in_flight_frames_max=self._coalescing.in_flight_frames_max,
+        )
+        self._spawn(self._producer.run())
 
     async def _flush_at_close(self) -> None:
         try:
@@ -270,105 +256,3 @@ class Runtime:
                 "start one with 'fieldline hub', or check the address"
                 + (" and the certificates" * bool(self._access.tls))
             ) from None
-
-
-class HandledSubscription(Subscription):
-    """A subscription that may have a handler; `await` it to start that."""
-
-    _handler: Handler | None = None
-    _spawn: Callable[[Any], None]
-    _nack_errors = False
-
-    def attach(
-        self, handler: Handler | None, spawn: Callable[[Any], None], on_error: Literal["raise", "nack"] = "raise"
-    ) -> None:
-        """Set what `await` will start."""
-        self._handler = handler
-        self._spawn = spawn
-        self._nack_errors = on_error == "nack"
-
-    def __await__(self) -> Generator[Any, None, Self]:
-        return self._start_handler().__await__()
-
-    async def _start_handler(self) -> Self:
-        assert self._handler is not None, "give a handler to await a subscription; without one use 'async with'"
-        self.open()
-        await self.wait_open()
-        self._spawn(self._handle(self._handler))
-        return self
-
-    async def _handle(self, handler: Handler) -> None:
-        async for message in self:
-            try:
-                result = handler(message)
-                if result is not None:
-                    await result
-            except Exception as error:
-                if not self._nack_errors:
-                    raise
-                log.warning("handler failed on offset %d of %s: %r", message.offset, message.topic, error)
-                message.nack(reason=repr(error))
-
-
-def _as_bytes(content: bytes | bytearray | memoryview | str) -> bytes:
-    """What travels; a copy where the caller could change it afterwards. LimitError for text no UTF-8 can hold."""
-    if isinstance(content, bytes):
-        return content
-    if not isinstance(content, str):
-        return bytes(content)
-    try:
-        return content.encode()
-    except UnicodeEncodeError as error:
-        raise LimitError(
-            f"text {content[:40]!r} is not valid Unicode: {error.reason}; publish bytes instead"
-        ) from error
-
-
-class _OutboxSource:
-    """The outbox as a FrameSource: adds the waiting to what is otherwise pure."""
-
-    def __init__(self, name: str, outbox: Outbox) -> None:
-        self.producer = name
-        # Numbering starts at 1 with every runtime, so every runtime is an epoch of its own.
-        self.epoch = uuid.uuid4().int >> 65
-        self.outbox = outbox
-        self._something = asyncio.Event()
-        self._room = asyncio.Event()
-
-    def wake(self) -> None:
-        """There may be something to send."""
-        if not self._something.is_set():
-            self._something.set()
-
-    def wake_all(self) -> None:
-        """Nothing will be acknowledged any more: let nobody wait for it."""
-        self._something.set()
-        self._room.set()
-
-    async def room(self) -> None:
-        """Until something was acknowledged."""
-        self._room.clear()
-        await self._room.wait()
-
-    async def resume(self, last_sequence: int) -> None:
-        await self.acknowledged(last_sequence)
-
-    async def read(self, after: int, *, frames_max: int, bytes_max: int) -> list[tuple[int, bytes]]:
-        return self.outbox.take(after, now_s=time.monotonic(), frames_max=frames_max, bytes_max=bytes_max)
-
-    async def wait(self, after: int) -> None:
-        due_s = self.outbox.due_in_s(time.monotonic())
-        if due_s == 0.0:
-            return
-        self._something.clear()
-        try:
-            async with asyncio.timeout(due_s):
-                await self._something.wait()
-        except TimeoutError:
-            pass  # the linger of the oldest batch is over
-
-    async def acknowledged(self, sequence: int) -> None:
-        for waiter in self.outbox.acknowledged(sequence):
-            if not waiter.done():
-                waiter.set_result(None)
-        self._room.set()

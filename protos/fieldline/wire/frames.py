@@ -97,7 +97,7 @@ def build_frame(
     ttl_ms: int = 0,
     receipt: int = 0,
 ) -> bytes:
-    """A serialised fieldline.v1.Frame. Raises LimitError if the frame is over FRAME_BYTES_MAX."""
+    """A serialised fieldline.v1.Frame; sequence 0: volatile. Raises LimitError if it is over FRAME_BYTES_MAX."""
     try:
         frame = hub_pb2.Frame(
             topic=topic,

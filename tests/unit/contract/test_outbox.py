@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fieldline.client.outbox import Coalescing, Outbox
+from fieldline.client.coalescing import Coalescing, ttl_to_ms
+from fieldline.client.outbox import Outbox
 from fieldline.errors import BadTopic, LimitError
 from fieldline.limits import FRAME_BYTES_MAX
 from fieldline.wire.frames import check_frame, open_messages, parse_frame
@@ -16,8 +17,24 @@ from fieldline.wire.frames import check_frame, open_messages, parse_frame
 PLACES = [("a", ""), ("a", "k"), ("b/c", "")]
 
 
-def add(outbox: Outbox, content: bytes, place: tuple[str, str] = ("a", ""), now_s: float = 0.0, **given: Any) -> Any:
-    return outbox.add(*place, content, given.get("headers"), now_s=now_s, now_ns=7)
+class Clock:
+    """Set by hand; counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.asked = 0
+
+    def __call__(self) -> tuple[float, int]:
+        self.asked += 1
+        return self.now_s, 7
+
+
+def outbox_of(coalescing: Coalescing, clock: Clock | None = None) -> Outbox:
+    return Outbox(coalescing, now=clock or Clock())
+
+
+def add(outbox: Outbox, content: bytes, place: tuple[str, str] = ("a", ""), **given: Any) -> Any:
+    return outbox.add(*place, content, **given)
 
 
 def take(outbox: Outbox, after: int = 0, now_s: float = 0.0) -> list[tuple[int, bytes]]:
@@ -35,10 +52,18 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.outbox = Outbox(
-            Coalescing(linger_ms=10, messages_max=4, bytes_max=60, buffer_bytes_max=300, compress_from_bytes=40)
+        self.clock = Clock()
+        self.outbox = outbox_of(
+            Coalescing(
+                linger_ms=10,
+                messages_max=4,
+                bytes_max=60,
+                buffer_bytes_max=300,
+                buffer_messages_max=20,
+                compress_from_bytes=40,
+            ),
+            self.clock,
         )
-        self.now_s = 0.0
         self.numbers = itertools.count()
         self.added: dict[tuple[str, str], list[bytes]] = {place: [] for place in PLACES}
         self.frames: dict[int, bytes] = {}  # every frame that was ever given out
@@ -47,12 +72,21 @@ class OutboxMachine(RuleBasedStateMachine):
         self.waiters: list[object] = []
         self.told: list[object] = []
 
-    @rule(place=st.sampled_from(PLACES), size=st.integers(0, 50), waits=st.booleans(), headed=st.booleans())
-    def publish(self, place: tuple[str, str], size: int, waits: bool, headed: bool) -> None:
+    @rule(
+        place=st.sampled_from(PLACES),
+        size=st.integers(0, 50),
+        waits=st.booleans(),
+        headed=st.booleans(),
+        ttl_ms=st.sampled_from([0, 0, 5000]),
+        receipt=st.booleans(),
+    )
+    def publish(self, place: tuple[str, str], size: int, waits: bool, headed: bool, ttl_ms: int, receipt: bool) -> None:
         if not self.outbox.has_room:
             return
         content = b"%d," % next(self.numbers) + b"." * size
-        batch = add(self.outbox, content, place, self.now_s, headers={"h": "1"} if headed else None)
+        headers = {"h": "1"} if headed else None
+        batch = add(self.outbox, content, place, headers=headers, ttl_ms=ttl_ms, receipt=receipt)
+        assert (batch.ttl_ms, batch.receipt > 0) == (ttl_ms, receipt)
         self.added[place].append(content)
         if waits:
             self.waiters.append(waiter := object())
@@ -60,7 +94,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(frames_max=st.integers(1, 5), bytes_max=st.integers(1, 400))
     def send(self, frames_max: int, bytes_max: int) -> None:
-        taken = self.outbox.take(self.sent, now_s=self.now_s, frames_max=frames_max, bytes_max=bytes_max)
+        taken = self.outbox.take(self.sent, now_s=self.clock.now_s, frames_max=frames_max, bytes_max=bytes_max)
         assert len(taken) <= frames_max
         assert sum(len(data) for _, data in taken[:-1]) < bytes_max
         for sequence, data in taken:
@@ -86,34 +120,36 @@ class OutboxMachine(RuleBasedStateMachine):
     def reconnect_to_a_hub_that_lost_its_log(self) -> None:
         """It says 0, and is given what was not acknowledged: it lets an unknown producer begin anywhere."""
         self.outbox.acknowledged(0)
-        taken = take(self.outbox, 0, self.now_s - 1.0)
+        taken = take(self.outbox, 0, self.clock.now_s - 1.0)
         assert [sequence for sequence, _ in taken] == list(range(self.stored + 1, self.stored + 1 + len(taken)))
         assert all(self.frames.setdefault(sequence, data) == data for sequence, data in taken)
         self.sent = self.stored + len(taken)
 
     @rule(seconds=st.floats(0, 0.02))
     def time_passes(self, seconds: float) -> None:
-        self.now_s += seconds
+        self.clock.now_s += seconds
 
     @rule()
     def flush(self) -> None:
         self.outbox.seal_all()
-        assert self.outbox.is_empty or self.outbox.due_in_s(self.now_s) in (0.0, None)
+        assert self.outbox.is_empty or self.outbox.due_in_s(self.clock.now_s) in (0.0, None)
 
     @invariant()
     def the_bound_holds(self) -> None:
         assert 0 <= self.outbox.bytes_waiting < 300 + 120
+        assert 0 <= self.outbox.messages_waiting <= 20
+        assert self.outbox.acked_sequence == self.stored
         assert self.outbox.is_empty == (self.outbox.bytes_waiting == 0)
 
     @invariant()
     def what_is_due_can_be_taken(self) -> None:
-        due_s = self.outbox.due_in_s(self.now_s)
+        due_s = self.outbox.due_in_s(self.clock.now_s)
         assert due_s is None or 0 <= due_s <= 0.010001
 
     def teardown(self) -> None:
         self.flush()
         self.sent = self.stored
-        while taken := take(self.outbox, self.sent, self.now_s):
+        while taken := take(self.outbox, self.sent, self.clock.now_s):
             self.frames.update(taken)
             self.sent = taken[-1][0]
         self.told += self.outbox.acknowledged(self.sent)
@@ -134,7 +170,7 @@ TestOutboxMachine.settings = settings(max_examples=150, stateful_step_count=40, 
 
 
 def test_without_linger_what_waits_is_one_frame() -> None:
-    outbox = Outbox(Coalescing())
+    outbox = outbox_of(Coalescing())
     for n in range(5):
         add(outbox, b"%d" % n)
     assert outbox.due_in_s(0.0) == 0.0
@@ -144,15 +180,17 @@ def test_without_linger_what_waits_is_one_frame() -> None:
 
 
 def test_a_linger_holds_messages_back_until_it_is_over() -> None:
-    outbox = Outbox(Coalescing(linger_ms=10))
-    add(outbox, b"x", now_s=1.0)
+    clock = Clock()
+    clock.now_s = 1.0
+    outbox = outbox_of(Coalescing(linger_ms=10), clock)
+    add(outbox, b"x")
     assert take(outbox, now_s=1.005) == []
     assert outbox.due_in_s(1.005) == pytest.approx(0.005)
     assert len(take(outbox, now_s=1.0101)) == 1
 
 
 def test_a_full_batch_does_not_wait_for_its_linger() -> None:
-    outbox = Outbox(Coalescing(linger_ms=1e6, messages_max=2))
+    outbox = outbox_of(Coalescing(linger_ms=1e6, messages_max=2))
     add(outbox, b"1")
     assert add(outbox, b"2").sealed
     add(outbox, b"3")
@@ -160,7 +198,7 @@ def test_a_full_batch_does_not_wait_for_its_linger() -> None:
 
 
 def test_the_greatest_message_fits_a_frame_and_one_byte_more_is_refused() -> None:
-    outbox = Outbox(Coalescing(bytes_max=1))
+    outbox = outbox_of(Coalescing(bytes_max=1))
     topic, key = "t" * 255, "k" * 255
     greatest = FRAME_BYTES_MAX - 1024 - 6
     headers = {"h" * 9: "v" * 9}
@@ -178,7 +216,7 @@ def test_the_greatest_message_fits_a_frame_and_one_byte_more_is_refused() -> Non
     st.lists(st.binary(max_size=30), min_size=1, max_size=40),
 )
 def test_no_batch_grows_over_a_frame_by_its_headers(headers: dict[str, str], messages: list[bytes]) -> None:
-    outbox = Outbox(Coalescing(bytes_max=500))
+    outbox = outbox_of(Coalescing(bytes_max=500))
     for message in messages:
         add(outbox, message, headers=headers)
     outbox.seal_all()
@@ -206,7 +244,7 @@ def test_no_batch_grows_over_a_frame_by_its_headers(headers: dict[str, str], mes
 def test_what_no_hub_would_take_is_refused_and_leaves_nothing(
     topic: str, key: str, headers: dict[str, str] | None, error: type[Exception]
 ) -> None:
-    outbox = Outbox(Coalescing())
+    outbox = outbox_of(Coalescing())
     with pytest.raises(error):
         add(outbox, b"x", (topic, key), headers=headers)
     assert outbox.is_empty
@@ -214,7 +252,7 @@ def test_what_no_hub_would_take_is_refused_and_leaves_nothing(
 
 
 def test_abandoning_gives_back_every_waiter() -> None:
-    outbox = Outbox(Coalescing(messages_max=2, linger_ms=5))
+    outbox = outbox_of(Coalescing(messages_max=2, linger_ms=5))
     waiters = [object() for _ in range(5)]
     for n, waiter in enumerate(waiters):
         add(outbox, b"%d" % n).waiters.append(waiter)
@@ -233,8 +271,77 @@ def test_abandoning_gives_back_every_waiter() -> None:
         {"bytes_max": FRAME_BYTES_MAX},
         {"buffer_bytes_max": 1},
         {"linger_ms": -1.0},
+        {"linger_ms": float("nan")},
+        {"buffer_messages_max": 0},
+        {"in_flight_bytes_max": 0},
+        {"in_flight_frames_max": 0},
     ],
 )
 def test_settings_under_which_nothing_could_be_sent_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(LimitError):
         Coalescing(**wrong)
+
+
+def test_the_clock_is_asked_once_for_a_batch() -> None:
+    clock = Clock()
+    outbox = outbox_of(Coalescing(messages_max=10), clock)
+    for n in range(25):
+        add(outbox, b"%d" % n)
+    assert clock.asked == 3
+
+
+def test_another_time_to_live_or_a_receipt_begins_a_frame_and_order_holds() -> None:
+    outbox = outbox_of(Coalescing())
+    for n, (ttl_ms, receipt) in enumerate([(0, 0), (0, 0), (5, 0), (5, 0), (0, 0), (0, 1), (0, 1), (0, 0)]):
+        add(outbox, b"%d" % n, ttl_ms=ttl_ms, receipt=bool(receipt))
+    frames = [parse_frame(data) for _, data in take(outbox)]
+    assert [contents(frame.SerializeToString()) for frame in frames] == [
+        [b"0", b"1"],
+        [b"2", b"3"],
+        [b"4"],
+        [b"5", b"6"],
+        [b"7"],
+    ]
+    assert [frame.ttl_ms for frame in frames] == [0, 5, 0, 0, 0]
+    assert [frame.receipt for frame in frames] == [0, 0, 0, 1, 0]
+
+
+def test_there_is_room_until_either_bound_is_reached() -> None:
+    outbox = outbox_of(Coalescing(bytes_max=100, buffer_bytes_max=100, buffer_messages_max=3))
+    room = [outbox.has_room]
+    for _ in range(3):
+        add(outbox, b"")
+        room.append(outbox.has_room)
+    assert room == [True, True, True, False]
+    take(outbox)
+    outbox.acknowledged(1)
+    room = [outbox.has_room]
+    add(outbox, bytes(94))
+    assert [*room, outbox.has_room] == [True, False]
+    assert outbox.messages_waiting == 1
+
+
+def test_a_batch_knows_that_it_is_stored() -> None:
+    outbox = outbox_of(Coalescing(messages_max=1))
+    first, second = add(outbox, b"1"), add(outbox, b"2")
+    take(outbox)
+    outbox.acknowledged(1)
+    assert (first.stored, second.stored, outbox.acked_sequence) == (True, False, 1)
+
+
+def test_nothing_under_inbox_is_ever_numbered() -> None:
+    outbox = outbox_of(Coalescing())
+    with pytest.raises(BadTopic, match="volatile=True"):
+        add(outbox, b"x", ("$inbox/agent/1", ""))
+    assert outbox.is_empty
+
+
+@pytest.mark.parametrize("ttl_s", [0, -1, float("nan"), float("inf"), 49 * 86400 + 1])
+def test_a_time_to_live_no_frame_can_carry_is_refused(ttl_s: float) -> None:
+    with pytest.raises(LimitError, match="49 days"):
+        ttl_to_ms(ttl_s)
+
+
+@pytest.mark.parametrize(("ttl_s", "ttl_ms"), [(1e-9, 1), (0.0015, 2), (1, 1000), (49 * 86400, 4_233_600_000)])
+def test_a_time_to_live_travels_in_whole_milliseconds(ttl_s: float, ttl_ms: int) -> None:
+    assert ttl_to_ms(ttl_s) == ttl_ms
