@@ -156,11 +156,15 @@ _SDK_GROUPS = {
         "Delivery",
         "Message",
         "DeadLetter",
+        "Handled",
+        "RuntimePool",
+        "PoolStatistics",
     ),
     "Partitions": (
         "partition",
         "partition_topic",
     ),
+    "Asking and answering": ("Reply", "Request", "Responder"),
     "What flows": (
         "Reading",
         "Quality",
@@ -185,6 +189,11 @@ _SDK_GROUPS = {
         "Refused",
         "SequenceGap",
         "BufferFull",
+        "NoReceiver",
+        "Nacked",
+        "AckTimeout",
+        "RequestTimeout",
+        "RequestFailed",
         "Closed",
     ),
     "For those who bring their own frames": ("FrameProducer", "FrameSource"),
@@ -193,6 +202,12 @@ _MADE_FOR_YOU = {
     "Subscription": "Made by `Runtime.subscribe`.",
     "Delivery": "Made by a subscription. Attributes: `offset`, and those below.",
     "Message": "Made by `Delivery.messages`. Attributes: `delivery`, `index`, `content` (bytes), `headers`.",
+    "Handled": "Made by `publish_with_ack`. Attributes: `by`.",
+    "PoolStatistics": "Made by `RuntimePool.statistics`. Attributes: `open`, `opened`, `closed_idle`, `failures`, "
+    "`messages_waiting`, `bytes_waiting`, `messages_lost`.",
+    "Reply": "Made by `Runtime.request` and `.scatter`. Attributes: `content` (bytes), `headers`, `by`, `failed`.",
+    "Request": "Handed to a responder's handler. Attributes: `message`, and those below.",
+    "Responder": "Made by `Runtime.respond`. Counters: `replies_sent`, `failed`, `late`, `ignored`.",
     "FrameSource": "A protocol: write a class with the attributes `producer` and `epoch`, and these methods.",
 }
 
@@ -218,6 +233,10 @@ _LIMIT_SENTENCES = {
     "BATCH_STRINGS_BYTES_MAX": "bytes of all names and texts of a batch",
     "ZSTD_WINDOW_BYTES_MAX": "bytes of the window a zstd frame may ask for",
     "IN_FLIGHT_BYTES_MAX": "bytes of frames without an ack, per publish stream; a hub may allow less",
+    "IN_FLIGHT_FRAMES_MAX": "frames without an ack, per publish stream of the SDK",
+    "TTL_S_MAX": "seconds of a message's time to live (49 days)",
+    "VOLATILE_QUEUE_BYTES_MAX": "bytes of volatile messages that wait in the SDK; the oldest are dropped",
+    "VOLATILE_WAIT_S_MAX": "seconds a volatile message waits in the SDK for the link; then it is dropped",
 }
 
 

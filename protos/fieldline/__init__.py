@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     from fieldline.access import Access, Tls
     from fieldline.client.coalescing import Coalescing
     from fieldline.client.message import DeadLetter, Delivery, Message
+    from fieldline.client.pool import PoolStatistics, RuntimePool
     from fieldline.client.producer import FrameProducer, FrameSource
+    from fieldline.client.questions import Reply
+    from fieldline.client.receipts import Handled
+    from fieldline.client.responder import Request, Responder
     from fieldline.client.runtime import Runtime
     from fieldline.client.subscription import Redelivery, Start, Subscription
     from fieldline.errors import (
+        AckTimeout,
         BadName,
         BadTopic,
         BufferFull,
@@ -27,8 +32,12 @@ if TYPE_CHECKING:
         HubError,
         HubUnavailable,
         LimitError,
+        Nacked,
+        NoReceiver,
         RateLimited,
         Refused,
+        RequestFailed,
+        RequestTimeout,
         SequenceGap,
     )
     from fieldline.model import Alert, AlertState, DeviceId, Evidence, Quality, Reading, Severity, Task, TaskState
@@ -38,6 +47,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Access",
+    "AckTimeout",
     "Alert",
     "AlertState",
     "BadName",
@@ -54,16 +64,26 @@ __all__ = [
     "FieldlineError",
     "FrameProducer",
     "FrameSource",
+    "Handled",
     "HubError",
     "HubUnavailable",
     "LimitError",
     "Message",
+    "Nacked",
+    "NoReceiver",
+    "PoolStatistics",
     "Quality",
     "RateLimited",
     "Reading",
     "Redelivery",
     "Refused",
+    "Reply",
+    "Request",
+    "RequestFailed",
+    "RequestTimeout",
+    "Responder",
     "Runtime",
+    "RuntimePool",
     "SequenceGap",
     "Severity",
     "Start",
@@ -82,15 +102,25 @@ _HOMES = {
         "Access",
         "Tls",
     ),
+    "fieldline.client.coalescing": ("Coalescing",),
     "fieldline.client.message": (
         "DeadLetter",
         "Delivery",
         "Message",
     ),
-    "fieldline.client.coalescing": ("Coalescing",),
+    "fieldline.client.pool": (
+        "PoolStatistics",
+        "RuntimePool",
+    ),
     "fieldline.client.producer": (
         "FrameProducer",
         "FrameSource",
+    ),
+    "fieldline.client.questions": ("Reply",),
+    "fieldline.client.receipts": ("Handled",),
+    "fieldline.client.responder": (
+        "Request",
+        "Responder",
     ),
     "fieldline.client.runtime": ("Runtime",),
     "fieldline.client.subscription": (
@@ -99,6 +129,7 @@ _HOMES = {
         "Subscription",
     ),
     "fieldline.errors": (
+        "AckTimeout",
         "BadName",
         "BadTopic",
         "BufferFull",
@@ -109,8 +140,12 @@ _HOMES = {
         "HubError",
         "HubUnavailable",
         "LimitError",
+        "Nacked",
+        "NoReceiver",
         "RateLimited",
         "Refused",
+        "RequestFailed",
+        "RequestTimeout",
         "SequenceGap",
     ),
     "fieldline.model": (

@@ -11,7 +11,9 @@ on from:
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from fieldline.headers import TRACE_PARENT
@@ -20,10 +22,11 @@ from fieldline.limits import HEADER_BYTES_MAX, HEADERS_PER_MESSAGE_MAX
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     from fieldline.client.message import Message
 
-__all__ = ["OPENTELEMETRY", "consume", "extract", "inject"]
+__all__ = ["OPENTELEMETRY", "consume", "current", "extract", "inject"]
 
 OPENTELEMETRY = "opentelemetry.trace"
 """Among sys.modules as soon as there can be a span."""
@@ -35,16 +38,39 @@ def inject(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
     A `traceparent` already among them stays. Never makes a message too large: where there is no room for the context,
     it is left out.
     """
-    if OPENTELEMETRY not in sys.modules:
+    if OPENTELEMETRY not in sys.modules or not current() or (headers and TRACE_PARENT in headers):
         return headers
-    from opentelemetry import trace
+    carrier: dict[str, str] = {}
+    _propagator().inject(carrier)
+    if not carrier:  # a context without a span
+        return headers
+    if headers:
+        carrier = {**headers, **carrier}
+    return carrier if not headers or _fits(carrier) else headers
+
+
+def _find_current() -> object:
+    global current
+    from opentelemetry import context
+
+    variable = getattr(getattr(context, "_RUNTIME_CONTEXT", None), "_current_context", None)
+    current = variable.get if isinstance(variable, ContextVar) else context.get_current
+    return current()
+
+
+current: Callable[[], object] = _find_current
+"""The context that is active now; false if it is empty, so that there is no span. Ask once OpenTelemetry is loaded.
+
+`publish` asks this for every message. So the first call puts the quickest way to ask in its place: the context variable
+itself where OpenTelemetry keeps one, its public function otherwise.
+"""
+
+
+@lru_cache(maxsize=1)
+def _propagator() -> "TraceContextTextMapPropagator":
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    if not trace.get_current_span().get_span_context().is_valid or (headers and TRACE_PARENT in headers):
-        return headers
-    carrier = dict(headers) if headers else {}
-    TraceContextTextMapPropagator().inject(carrier)
-    return carrier if _fits(carrier) else headers
+    return TraceContextTextMapPropagator()
 
 
 def extract(message: "Message") -> "Context | None":
@@ -54,10 +80,9 @@ def extract(message: "Message") -> "Context | None":
     """
     try:
         from opentelemetry.context import Context
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
     except ImportError:
         return None
-    return TraceContextTextMapPropagator().extract(message.headers, context=Context())
+    return _propagator().extract(message.headers, context=Context())
 
 
 @contextlib.contextmanager

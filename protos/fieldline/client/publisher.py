@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from fieldline import tracing
 from fieldline.client.batch import Batch
@@ -15,6 +15,9 @@ from fieldline.client.receipts import Handled
 from fieldline.errors import AckTimeout, BufferFull, Closed
 
 __all__ = ["Publisher"]
+
+_OPENTELEMETRY = tracing.OPENTELEMETRY
+_loaded = sys.modules
 
 
 class Publisher:
@@ -64,7 +67,7 @@ class Publisher:
         """
         if not self._open:
             raise _not_open()
-        if tracing.OPENTELEMETRY in sys.modules:
+        if _OPENTELEMETRY in _loaded and tracing.current():  # asked here: the call would cost more than the answer
             headers = tracing.inject(headers)
         ttl_ms = 0 if ttl_s is None else ttl_to_ms(ttl_s)
         data = content if type(content) is bytes else as_bytes(content)
@@ -95,22 +98,7 @@ class Publisher:
         stored: bool = False,
     ) -> None:
         """Publish many messages to one topic, as `publish` would one after the other; all get the same headers."""
-        batch: Batch | None = None
-        outbox = self._outbox
-        self._check_open()
-        headers = tracing.inject(headers)
-        ttl_ms = 0 if ttl_s is None else ttl_to_ms(ttl_s)
-        try:
-            for content in contents:
-                if not outbox.has_room:
-                    await self._room(wait=True)
-                batch = outbox.add(topic, key, as_bytes(content), headers, ttl_ms=ttl_ms)
-                if batch.sealed:
-                    self._wake()
-                    await asyncio.sleep(0)
-        finally:
-            if batch is not None:  # also what was accepted before one that is refused
-                self._wake()
+        batch = await self._accept_many(topic, contents, key=key, headers=headers, ttl_s=ttl_s)
         if batch is not None and stored:
             await self._source.stored(batch)
 
@@ -131,21 +119,9 @@ class Publisher:
         `timeout_s`. Whatever is raised, the message itself is stored, once, as with `publish`. If the connection is
         lost before the receipt has come, nobody sends it again: that ends as an AckTimeout.
         """
-        check_timeout(timeout_s)
-        self._check_open()
-        data = as_bytes(content)
-        headers = tracing.inject(headers)
-        ttl_ms = 0 if ttl_s is None else ttl_to_ms(ttl_s)
-        try:
-            async with asyncio.timeout(timeout_s):
-                if not self._outbox.has_room:
-                    await self._room(wait=True)
-                batch = self._outbox.add(topic, key, data, headers, ttl_ms=ttl_ms, receipt=True)
-                self._wake()
-                with self._source.receipt_of_last(batch) as heard:
-                    return await heard
-        except TimeoutError:
-            raise AckTimeout(f"nobody has handled the message on {topic!r} within {timeout_s:g} s") from None
+        return await self._with_ack(
+            topic, content, timeout_s=timeout_s, key=key, headers=headers, ttl_s=ttl_s, note=_note_nothing
+        )
 
     async def flush(self) -> None:
         """Return once the hub has stored everything published before this call, and got what is volatile of it."""
@@ -155,6 +131,77 @@ class Publisher:
         if last is not None:
             await self._source.stored(last)
         await self._source.volatile_sent()
+
+    async def _accept(
+        self,
+        topic: str,
+        content: bytes | str,
+        *,
+        key: str,
+        headers: Mapping[str, str] | None,
+        ttl_s: float | None,
+        wait: bool = True,
+        receipt: bool = False,
+    ) -> Batch:
+        """`publish` without its short cuts: the batch the message is in."""
+        self._check_open()
+        data = as_bytes(content)
+        ttl_ms = 0 if ttl_s is None else ttl_to_ms(ttl_s)
+        if not self._outbox.has_room:
+            await self._room(wait)
+        batch = self._outbox.add(topic, key, data, tracing.inject(headers), ttl_ms=ttl_ms, receipt=receipt)
+        self._wake()
+        return batch
+
+    async def _accept_many(
+        self,
+        topic: str,
+        contents: Iterable[bytes | str],
+        *,
+        key: str,
+        headers: Mapping[str, str] | None,
+        ttl_s: float | None,
+    ) -> Batch | None:
+        """The batch the last message is in; None if there were none."""
+        batch: Batch | None = None
+        outbox = self._outbox
+        self._check_open()
+        headers = tracing.inject(headers)
+        ttl_ms = 0 if ttl_s is None else ttl_to_ms(ttl_s)
+        try:
+            for content in contents:
+                if not outbox.has_room:
+                    await self._room(wait=True)
+                batch = outbox.add(topic, key, as_bytes(content), headers, ttl_ms=ttl_ms)
+                if batch.sealed:
+                    self._wake()
+                    await asyncio.sleep(0)
+        finally:
+            if batch is not None:  # also what was accepted before one that is refused
+                self._wake()
+        return batch
+
+    async def _with_ack(
+        self,
+        topic: str,
+        content: bytes | str,
+        *,
+        timeout_s: float,
+        key: str,
+        headers: Mapping[str, str] | None,
+        ttl_s: float | None,
+        note: Callable[[Batch], None],
+    ) -> Handled:
+        """`publish_with_ack`; `note` is told the batch as soon as there is one."""
+        check_timeout(timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s):
+                batch = await self._accept(topic, content, key=key, headers=headers, ttl_s=ttl_s, receipt=True)
+                with self._source.receipt_of_last(batch) as heard:
+                    note(batch)
+                    return await heard
+        except TimeoutError:
+            raise AckTimeout(f"nobody has handled the message on {topic!r} within {timeout_s:g} s") from None
 
     def _start_producer(self) -> None:
         raise NotImplementedError
@@ -187,6 +234,10 @@ class Publisher:
         while not self._outbox.has_room:
             await self._source.room()
         self._check_open()  # it may have been closed meanwhile
+
+
+def _note_nothing(batch: Batch) -> None:
+    pass
 
 
 def _not_open() -> Closed:
