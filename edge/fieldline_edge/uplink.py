@@ -21,7 +21,11 @@ log = logging.getLogger(__name__)
 
 
 class SpoolSource:
-    """A spool as a FrameSource. Bound to one epoch per connection: another epoch ends the connection."""
+    """A spool as a FrameSource. Bound to one epoch per connection: another epoch ends the connection.
+
+    It has no `acked_sequence`: a hub that was told it would go on behind it and say nothing, and what it has forgotten
+    would not be known. Told nothing, it says what it has, and the frames say themselves what is missing before them.
+    """
 
     def __init__(self, producer: str, spool: Spool) -> None:
         self.producer = producer

@@ -5,7 +5,7 @@ Everything under `fl-` is ours; applications name theirs otherwise.
 
 from typing import Final
 
-__all__ = ["DEADLINE_MS", "FAILED", "INBOX_PREFIX", "REPLY_TO", "REQUEST_ID", "TRACE_PARENT", "TRACE_STATE"]
+__all__ = ["DEADLINE_MS", "FAILED", "REPLY_TO", "REQUEST_ID", "TRACE_PARENT", "TRACE_STATE"]
 
 REPLY_TO: Final = "fl-reply-to"
 """On a request: the topic its reply is published to, under `$inbox/`."""
@@ -19,6 +19,3 @@ FAILED: Final = "fl-failed"
 TRACE_PARENT: Final = "traceparent"
 """W3C Trace Context: which trace and span this message was published in."""
 TRACE_STATE: Final = "tracestate"
-
-INBOX_PREFIX: Final = "$inbox/"
-"""Topics for replies. They are volatile: nothing under here is stored."""

@@ -118,9 +118,10 @@ def _attributes(message: "Message") -> dict[str, str | int]:
         "messaging.operation.type": "process",
         "messaging.destination.name": message.topic,
         "messaging.message.body.size": len(message.content),
-        "messaging.fieldline.offset": delivery.offset,
         "messaging.fieldline.producer": delivery.producer,
     }
+    if delivery.sequence:  # a volatile one has no place in the log
+        attributes["messaging.fieldline.offset"] = delivery.offset
     if message.key:
         attributes["messaging.fieldline.message.key"] = message.key
     return attributes

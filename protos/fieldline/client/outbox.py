@@ -17,7 +17,7 @@ from fieldline.client.batch import MESSAGE_OVERHEAD_BYTES, Batch, Now, message_b
 from fieldline.client.coalescing import Coalescing
 from fieldline.client.receipts import Receipts
 from fieldline.errors import BadTopic
-from fieldline.headers import INBOX_PREFIX
+from fieldline.topics import INBOX
 
 __all__ = ["Outbox"]
 
@@ -164,8 +164,8 @@ class Outbox:
         return [waiter for batch in batches for waiter in batch.waiters]
 
     def _new_batch(self, place: tuple[str, str], first_size: int, ttl_ms: int, receipt: bool) -> Batch:
-        if place[0].startswith(INBOX_PREFIX):
-            raise BadTopic(f"topic {place[0]!r}: nothing under {INBOX_PREFIX} is stored; publish it with volatile=True")
+        if place[0].startswith(INBOX):
+            raise BadTopic(f"topic {place[0]!r}: nothing under {INBOX} is stored; publish it with volatile=True")
         number = self.receipts.new_number() if receipt else 0
         batch = open_batch(*place, first_size, self._now, ttl_ms=ttl_ms, receipt=number)
         if place in self._open:

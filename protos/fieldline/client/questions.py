@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fieldline.errors import BadTopic, RequestFailed
-from fieldline.headers import DEADLINE_MS, FAILED, INBOX_PREFIX, REPLY_TO, REQUEST_ID
+from fieldline.headers import DEADLINE_MS, FAILED, REPLY_TO, REQUEST_ID
 from fieldline.limits import TTL_S_MAX
-from fieldline.topics import check_topic
+from fieldline.topics import INBOX, check_topic
 
 __all__ = [
     "Address",
@@ -92,7 +92,7 @@ def address_of(headers: Mapping[str, str], *, now_ms: int) -> Address | None:
     Without a deadline, or with one that cannot be read, a request is good for 30 s.
     """
     reply_to, request_id = headers.get(REPLY_TO, ""), headers.get(REQUEST_ID, "")
-    if not request_id or not reply_to.startswith(INBOX_PREFIX):
+    if not request_id or not reply_to.startswith(INBOX):
         return None
     try:
         check_topic(reply_to)

@@ -16,8 +16,8 @@ from fieldline.client.outbox_source import OutboxSource
 from fieldline.client.questions import Question, Reply, failure_of, read_reply, request_headers
 from fieldline.client.receipts import Handled
 from fieldline.errors import Closed, DecodeError, HubError, LimitError, NoReceiver, RequestTimeout
-from fieldline.headers import INBOX_PREFIX
 from fieldline.limits import FRAME_BYTES_MAX
+from fieldline.topics import INBOX
 
 if TYPE_CHECKING:
     from fieldline.client.handled import HandledSubscription
@@ -46,7 +46,7 @@ class Requester:
     """The asking side of one runtime. Its inbox is opened with the first request, and open until the runtime closes."""
 
     def __init__(self, runtime: "Runtime", source: OutboxSource) -> None:
-        self.inbox = f"{INBOX_PREFIX}{runtime.name}/{secrets.token_hex(16)}"
+        self.inbox = f"{INBOX}{runtime.name}/{secrets.token_hex(16)}"
         self.replies_late = 0
         """Replies that came when nobody waited for them any more."""
         self._runtime = runtime

@@ -6,23 +6,12 @@ from typing import Any
 
 import pytest
 from opentelemetry import baggage, context, trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, TraceState
 
 from fieldline import tracing
-from fieldline.client.message import Delivery, Message
-from fieldline.v1 import hub_pb2
+from tests.spans import listen
 
-EXPORTER = InMemorySpanExporter()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def provider() -> None:
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(EXPORTER))
-    trace.set_tracer_provider(provider)
+EXPORTER = listen()
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +19,22 @@ def nothing_exported_yet() -> None:
     EXPORTER.clear()
 
 
-def message(headers: Any, key: str = "") -> Message:
-    frame = hub_pb2.Frame(topic="a/b", key=key, sequence=1, count=1)
-    delivery: Any = Delivery(hub_pb2.Delivery(offset=7, producer="maker", frame=frame), *([lambda *_: None] * 2))
-    return Message(delivery, 0, b"content", headers or {})
+class Arrived:
+    topic = "a/b"
+    content = b"content"
+
+    class delivery:  # stands for an attribute
+        offset = 7
+        sequence = 1
+        producer = "maker"
+
+    def __init__(self, headers: dict[str, str], key: str) -> None:
+        self.headers = headers
+        self.key = key
+
+
+def message(headers: Any, key: str = "") -> Any:
+    return Arrived(headers, key)
 
 
 def spans() -> dict[str, Any]:
