@@ -268,6 +268,9 @@ def build() -> dict[Path, str]:
         REFERENCE / "sdk.md": {"sdk": sdk_page()},
         REFERENCE / "protocol.md": {"errors": error_table(), "limits": limit_table()},
         DOCS / "tutorial" / "first-agent.md": {"first_agent": _code(DOCS / "tutorial" / "first_agent.py")},
+        DOCS / "how-to" / "ask-another-agent.md": {
+            "ask_another_agent": _code(DOCS / "how-to" / "ask_another_agent.py")
+        },
     }
     for kind, model in settings_models().items():
         pages[REFERENCE / f"config-{kind}.md"] = {kind: settings_page(model)}

@@ -13,15 +13,22 @@ from fieldline import (
     Delivery,
     DeviceId,
     FieldlineError,
+    Handled,
     HubUnavailable,
     Message,
+    PoolStatistics,
     Quality,
     Reading,
     Refused,
+    Reply,
+    Request,
+    Responder,
     Runtime,
+    RuntimePool,
     Severity,
     Start,
     Tls,
+    tracing,
 )
 
 
@@ -35,7 +42,10 @@ async def publishes() -> None:
         assert_type(runtime, Runtime)
         await runtime.publish("a/b", "text", key="k", headers={"h": "v"}, stored=True)
         await runtime.publish("a/b", b"bytes", wait=False)
-        await runtime.publish_batch("a/b", [b"one", "two"])
+        await runtime.publish("a/b", b"bytes", ttl_s=60, volatile=True)
+        await runtime.publish_batch("a/b", [b"one", "two"], headers={"h": "v"}, ttl_s=60)
+        assert_type(await runtime.publish_with_ack("a/b", "text", timeout_s=5), Handled)
+        await runtime.publish_with_ack("a/b", "text")  # type: ignore[call-arg]  # how long to wait must be said
         await runtime.flush()
         await runtime.publish("a/b", 5)  # type: ignore[arg-type]  # content is text or bytes
         await runtime.publish("a/b", "x", headers={"h": 5})  # type: ignore[dict-item]  # headers are text
@@ -54,6 +64,40 @@ async def subscribes(runtime: Runtime) -> None:
             delivery.ack()
     runtime.subscribe("a", ack="never")  # type: ignore[arg-type]  # auto or manual
     runtime.subscribe("a", start="start")  # type: ignore[arg-type]  # a Start
+
+
+async def asks(runtime: Runtime) -> None:
+    reply = await runtime.request("a/b", "text", timeout_s=5)
+    assert_type(reply, Reply)
+    assert_type(reply.content, bytes)
+    assert_type(await runtime.scatter("a/b", b"bytes", timeout_s=5, replies_max=3), list[Reply])
+    await runtime.request("a/b", "text")  # type: ignore[call-arg]  # how long to wait must be said
+
+
+async def answers(runtime: Runtime) -> None:
+    async def later(request: Request) -> bytes:
+        assert_type(request.deadline_s, float)
+        return request.content
+
+    def nothing(request: Request) -> None:
+        print(request.topic)
+
+    assert_type(await runtime.respond("a/#", later, concurrency_max=4), Responder)
+    await runtime.respond(["a", "b"], lambda request: request.text)
+    await runtime.respond("a", nothing)  # type: ignore[arg-type]  # a reply is bytes or text
+
+
+async def pools() -> None:
+    async with RuntimePool("127.0.0.1:1", name="bulk", size=4, max_idle_s=30) as pool:
+        assert_type(pool, RuntimePool)
+        await pool.publish("a/b", "text", key="k")
+        assert_type(pool.statistics(), PoolStatistics)
+
+
+def traces(message: Message) -> None:
+    with tracing.consume(message) as span:
+        if span is not None:
+            span.set_attribute("a", 1)
 
 
 async def handles(runtime: Runtime) -> None:

@@ -144,7 +144,7 @@ class Responder:
                 self.late += 1
                 return
             self.failed += 1
-            log.warning("handler of a request on %s failed", request.topic, exc_info=error)
+            log.info("handler of a request on %s failed; the requester is told", request.topic, exc_info=error)
             with contextlib.suppress(Closed):
                 await self._reply(address, b"", failure_headers(address.request_id, error))
         finally:
