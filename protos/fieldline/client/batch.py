@@ -12,6 +12,8 @@ from fieldline.wire.frames import build_frame, check_headers, check_key, close_m
 __all__ = ["MESSAGE_OVERHEAD_BYTES", "Batch", "Now", "message_bytes", "open_batch"]
 
 MESSAGE_OVERHEAD_BYTES = 6
+# Tags and lengths around a header, and around all headers of a message.
+_HEADER_OVERHEAD_BYTES = 12
 
 Now = Callable[[], tuple[float, int]]
 """The time: (monotonic seconds, Unix nanoseconds)."""
@@ -75,6 +77,5 @@ def message_bytes(content: bytes, headers: Mapping[str, str] | None) -> int:
     """At most so many bytes of a frame's body are this message's; LimitError for headers it may not carry."""
     size = len(content) + MESSAGE_OVERHEAD_BYTES
     if headers:
-        check_headers(headers)
-        size += sum(len(name) + len(value) + 8 for name, value in headers.items()) * 4  # UTF-8 at its longest
+        size += check_headers(headers) + _HEADER_OVERHEAD_BYTES * (1 + len(headers))
     return size

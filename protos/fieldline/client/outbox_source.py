@@ -31,6 +31,7 @@ class OutboxSource:
         self._something = asyncio.Event()
         self._something_volatile = asyncio.Event()
         self._volatile_sent = asyncio.Event()
+        self._volatile_taken = asyncio.Event()
         self._room = asyncio.Event()
 
     @property
@@ -57,6 +58,7 @@ class OutboxSource:
         self.volatile.abandon()
         self._something.set()
         self._volatile_sent.set()
+        self._volatile_taken.set()
         self._room.set()
 
     async def volatile_sent(self) -> None:
@@ -67,6 +69,15 @@ class OutboxSource:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(VOLATILE_WAIT_S_MAX):
                 await self._volatile_sent.wait()
+
+    async def volatile_room(self) -> None:
+        """Until there is room among what is volatile, for those who would rather wait than have something dropped."""
+        while not self.volatile.has_room:
+            self._volatile_taken.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(VOLATILE_WAIT_S_MAX):
+                    await self._volatile_taken.wait()
+            self.volatile.drop_late(time.monotonic())
 
     async def room(self) -> None:
         """Until something was acknowledged."""
@@ -107,6 +118,7 @@ class OutboxSource:
         if not self.volatile:
             self._volatile_sent.set()  # asked again: what was given last time has been written
             return []
+        self._volatile_taken.set()
         return self.volatile.take(now_s=time.monotonic(), frames_max=frames_max, bytes_max=bytes_max)
 
     async def wait(self, after: int) -> None:

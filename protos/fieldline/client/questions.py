@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 _OURS = frozenset((REPLY_TO, REQUEST_ID, DEADLINE_MS, FAILED))
+_REPLY_BYTES = 100
 _WITHOUT_DEADLINE_MS = 30_000
 _REASON_CHARACTERS_MAX = 500
 
@@ -53,7 +54,10 @@ class Address:
 
 
 class Question:
-    """The replies to one request: it is answered after `replies_max` of them (None: never) or at `bytes_max` bytes."""
+    """The replies to one request: it is answered after `replies_max` of them (None: never) or at `bytes_max` bytes.
+
+    A reply counts as 100 bytes more than its content and headers, so that empty ones are bounded as well.
+    """
 
     def __init__(self, *, replies_max: int | None, bytes_max: int) -> None:
         self.replies: list[Reply] = []
@@ -65,7 +69,8 @@ class Question:
         """One more reply; True if it is answered. What would go over `bytes_max` is left out, and answers it."""
         if self.is_answered:
             return True
-        self._bytes += len(reply.content) + sum(len(name) + len(value) for name, value in reply.headers.items())
+        self._bytes += _REPLY_BYTES + len(reply.content) + len(reply.failed)
+        self._bytes += sum(len(name) + len(value) for name, value in reply.headers.items())
         if self._bytes <= self._bytes_max:
             self.replies.append(reply)
         return self.is_answered

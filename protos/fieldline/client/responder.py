@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fieldline import tracing
 from fieldline.client.content import as_bytes
 from fieldline.client.deadline import deadline_at
+from fieldline.client.outbox_source import OutboxSource
 from fieldline.client.questions import Address, address_of, failure_headers
 from fieldline.errors import Closed, DecodeError, LimitError
 from fieldline.headers import REQUEST_ID
@@ -81,6 +82,7 @@ class Responder:
     def __init__(
         self,
         runtime: "Runtime",
+        source: OutboxSource,
         subscription: "HandledSubscription",
         handler: RequestHandler,
         *,
@@ -97,6 +99,7 @@ class Responder:
         self.ignored = 0
         """Messages that are no requests: no inbox to reply to, or a frame that cannot be read."""
         self._runtime = runtime
+        self._source = source
         self._subscription = subscription
         self._handler = handler
         self._slots = asyncio.Semaphore(concurrency_max)
@@ -151,5 +154,6 @@ class Responder:
             self._slots.release()
 
     async def _reply(self, address: Address, content: bytes, headers: Mapping[str, str]) -> None:
+        await self._source.volatile_room()
         await self._runtime.publish(address.reply_to, content, headers=headers, volatile=True)
         self.replies_sent += 1

@@ -183,8 +183,9 @@ class Runtime(Publisher):
     ) -> list[Reply]:
         """Ask everybody who responds on `topic`; returns what came in `timeout_s`, in the order in which it came.
 
-        Returns earlier with `replies_max` replies, at `replies_bytes_max` bytes of them, or, with none, if nobody
-        listens. A reply whose `failed` is not empty says that a handler raised.
+        Returns earlier with `replies_max` replies, at `replies_bytes_max` bytes of them (each counts as 100 bytes more
+        than its content and headers), or, with none, if nobody listens. A reply whose `failed` is not empty says that a
+        handler raised.
         """
         self._check_open()
         return await self._requester().scatter(
@@ -208,7 +209,7 @@ class Runtime(Publisher):
         """
         self._check_open()
         subscription = self.subscribe(filters)
-        responder = Responder(self, subscription, handler, concurrency_max=concurrency_max)
+        responder = Responder(self, self._source, subscription, handler, concurrency_max=concurrency_max)
         subscription.open()
         await subscription.wait_open()
         self._spawn(responder.run())

@@ -46,6 +46,11 @@ class VolatileQueue:
         """Content bytes held."""
         return self._bytes
 
+    @property
+    def has_room(self) -> bool:
+        """Whether there is room for those who would rather wait than have something dropped: half the bound."""
+        return self._bytes <= self._bytes_max // 2
+
     def add(
         self,
         topic: str,

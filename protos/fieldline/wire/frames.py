@@ -52,13 +52,14 @@ def check_key(key: str) -> None:
         raise LimitError(f"key {key[:20]!r}... has {size} bytes; at most {KEY_BYTES_MAX} are allowed")
 
 
-def check_headers(headers: Headers) -> None:
-    """Raise LimitError if one message may not carry these headers."""
+def check_headers(headers: Headers) -> int:
+    """Bytes of names and values; raises LimitError if one message may not carry these headers."""
     if len(headers) > HEADERS_PER_MESSAGE_MAX:
         raise LimitError(f"{len(headers)} headers; at most {HEADERS_PER_MESSAGE_MAX} are allowed on a message")
     size = sum(_utf8_bytes(name, "header") + _utf8_bytes(value, "header") for name, value in headers.items())
     if size > HEADER_BYTES_MAX:
         raise LimitError(f"headers have {size} bytes; at most {HEADER_BYTES_MAX} are allowed on a message")
+    return size
 
 
 def close_messages(

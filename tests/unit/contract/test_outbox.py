@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from fieldline.client.batch import message_bytes
 from fieldline.client.coalescing import Coalescing, ttl_to_ms
 from fieldline.client.outbox import Outbox
 from fieldline.errors import BadTopic, LimitError
 from fieldline.limits import FRAME_BYTES_MAX
-from fieldline.wire.frames import check_frame, open_messages, parse_frame
+from fieldline.wire.frames import check_frame, close_messages, open_messages, parse_frame
 
 PLACES = [("a", ""), ("a", "k"), ("b/c", "")]
 
@@ -203,7 +204,7 @@ def test_the_greatest_message_fits_a_frame_and_one_byte_more_is_refused() -> Non
     greatest = FRAME_BYTES_MAX - 1024 - 6
     headers = {"h" * 9: "v" * 9}
     add(outbox, bytes(greatest), (topic, key))
-    add(outbox, bytes(greatest - (9 + 9 + 8) * 4), (topic, key), headers=headers)
+    add(outbox, bytes(greatest - message_bytes(b"", headers) + 6), (topic, key), headers=headers)
     assert [len(contents(data)) for _, data in take(outbox)] == [1, 1]
     outbox.acknowledged(2)
     with pytest.raises(LimitError, match="split it"):
@@ -223,9 +224,22 @@ def test_no_batch_grows_over_a_frame_by_its_headers(headers: dict[str, str], mes
     for _, data in outbox.take(0, now_s=0, frames_max=1000, bytes_max=1 << 30):
         frame = parse_frame(data)
         found, with_headers = open_messages(frame)
-        assert len(data) <= 1024 + max(500, 36 + 4 * sum(len(k) + len(v) + 8 for k, v in headers.items()))
+        assert len(data) <= 1024 + max(500, message_bytes(bytes(30), headers))
         if headers:
             assert all(with_headers[index] == headers for index in range(len(found)))
+
+
+@given(
+    st.lists(
+        st.tuples(st.binary(max_size=300), st.dictionaries(st.text(max_size=200), st.text(max_size=200), max_size=20)),
+        max_size=20,
+    )
+)
+def test_a_body_is_never_larger_than_its_messages_were_taken_for(messages: list[tuple[bytes, dict[str, str]]]) -> None:
+    sizes = [message_bytes(content, headers) for content, headers in messages]
+    headers = {index: headers for index, (_, headers) in enumerate(messages) if headers}
+    _, body = close_messages([content for content, _ in messages], headers, compress_from_bytes=None)
+    assert len(body) <= sum(sizes)
 
 
 @pytest.mark.parametrize(
