@@ -82,7 +82,7 @@ async def answers(runtime: Runtime) -> None:
     def nothing(request: Request) -> None:
         print(request.topic)
 
-    assert_type(await runtime.respond("a/#", later, concurrency_max=4), Responder)
+    assert_type(await runtime.respond("a/#", later, group="g", concurrency_max=4), Responder)
     await runtime.respond(["a", "b"], lambda request: request.text)
     await runtime.respond("a", nothing)  # type: ignore[arg-type]  # a reply is bytes or text
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from fieldline.client.batch import Batch
 from fieldline.client.coalescing import Coalescing
@@ -31,7 +31,7 @@ class OutboxSource:
         self._something = asyncio.Event()
         self._something_volatile = asyncio.Event()
         self._volatile_sent = asyncio.Event()
-        self._volatile_taken = asyncio.Event()
+        self._volatile_changed = asyncio.Event()
         self._room = asyncio.Event()
 
     @property
@@ -58,7 +58,7 @@ class OutboxSource:
         self.volatile.abandon()
         self._something.set()
         self._volatile_sent.set()
-        self._volatile_taken.set()
+        self._volatile_changed.set()
         self._room.set()
 
     async def volatile_sent(self) -> None:
@@ -70,13 +70,13 @@ class OutboxSource:
             async with asyncio.timeout(VOLATILE_WAIT_S_MAX):
                 await self._volatile_sent.wait()
 
-    async def volatile_room(self) -> None:
-        """Until there is room among what is volatile, for those who would rather wait than have something dropped."""
-        while not self.volatile.has_room:
-            self._volatile_taken.clear()
+    async def volatile_room(self, is_up: Callable[[], bool]) -> None:
+        """Until the link is up and there is room among what is volatile: for those who wait rather than lose it."""
+        while not (is_up() and self.volatile.has_room):
+            self._volatile_changed.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(VOLATILE_WAIT_S_MAX):
-                    await self._volatile_taken.wait()
+                    await self._volatile_changed.wait()
             self.volatile.drop_late(time.monotonic())
 
     async def room(self) -> None:
@@ -108,6 +108,7 @@ class OutboxSource:
     async def resume(self, last_sequence: int) -> None:
         """The hub has everything up to here."""
         await self.acknowledged(last_sequence)
+        self._volatile_changed.set()
 
     async def read(self, after: int, *, frames_max: int, bytes_max: int) -> list[tuple[int, bytes]]:
         """What to send behind `after`, resent frames first."""
@@ -118,7 +119,7 @@ class OutboxSource:
         if not self.volatile:
             self._volatile_sent.set()  # asked again: what was given last time has been written
             return []
-        self._volatile_taken.set()
+        self._volatile_changed.set()
         return self.volatile.take(now_s=time.monotonic(), frames_max=frames_max, bytes_max=bytes_max)
 
     async def wait(self, after: int) -> None:

@@ -215,6 +215,17 @@ class Publisher:
             self._start_producer()
         self._source.wake()
 
+    async def _volatile_room(self) -> None:
+        """For those who wait rather than have something volatile dropped. Raises Closed."""
+        if self._producer is None:
+            self._start_producer()
+        await self._source.volatile_room(lambda: not self._open or self._is_up)
+        self._check_open()
+
+    @property
+    def _is_up(self) -> bool:
+        return self._producer is not None and self._producer.connected
+
     def _wake_volatile(self) -> None:
         if self._producer is None:
             self._start_producer()

@@ -106,7 +106,7 @@ class Requester:
         with self._expecting(question) as (request_id, waiting):
             async with asyncio.timeout(max(0.0, until_s - time.monotonic())):
                 await self._open_inbox()
-                await self._source.volatile_room()
+                await self._runtime._volatile_room()
                 left_s = until_s - time.monotonic()
                 if left_s <= 0:
                     raise TimeoutError

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from fieldline import tracing
 from fieldline.client.content import as_bytes
 from fieldline.client.deadline import deadline_at
-from fieldline.client.outbox_source import OutboxSource
 from fieldline.client.questions import Address, address_of, failure_headers
 from fieldline.errors import Closed, DecodeError, LimitError
 from fieldline.headers import REQUEST_ID
@@ -82,7 +81,6 @@ class Responder:
     def __init__(
         self,
         runtime: "Runtime",
-        source: OutboxSource,
         subscription: "HandledSubscription",
         handler: RequestHandler,
         *,
@@ -99,7 +97,6 @@ class Responder:
         self.ignored = 0
         """Messages that are no requests: no inbox to reply to, or a frame that cannot be read."""
         self._runtime = runtime
-        self._source = source
         self._subscription = subscription
         self._handler = handler
         self._slots = asyncio.Semaphore(concurrency_max)
@@ -141,19 +138,23 @@ class Responder:
                 async with asyncio.timeout(request.deadline_s) as deadline:
                     result = self._handler(request)
                     content = as_bytes(result if isinstance(result, bytes | str) else await result)
-                await self._reply(address, content, {REQUEST_ID: address.request_id})
-        except Exception as error:  # whatever a handler raises is told to the one who asks
+                    await self._reply(address, content, {REQUEST_ID: address.request_id})
+        except Exception as error:  # noqa: BLE001  # whatever a handler raises is told to the one who asks
             if deadline.expired():
                 self.late += 1
-                return
-            self.failed += 1
-            log.info("handler of a request on %s failed; the requester is told", request.topic, exc_info=error)
-            with contextlib.suppress(Closed):
-                await self._reply(address, b"", failure_headers(address.request_id, error))
+            else:
+                await self._excuse(request, address, error)
         finally:
             self._slots.release()
 
+    async def _excuse(self, request: Request, address: Address, error: Exception) -> None:
+        self.failed += 1
+        log.info("handler of a request on %s failed; the requester is told", request.topic, exc_info=error)
+        with contextlib.suppress(Closed, TimeoutError):
+            async with asyncio.timeout(request.deadline_s):
+                await self._reply(address, b"", failure_headers(address.request_id, error))
+
     async def _reply(self, address: Address, content: bytes, headers: Mapping[str, str]) -> None:
-        await self._source.volatile_room()
+        await self._runtime._volatile_room()
         await self._runtime.publish(address.reply_to, content, headers=headers, volatile=True)
         self.replies_sent += 1

@@ -199,17 +199,19 @@ class Runtime(Publisher):
         )
 
     async def respond(
-        self, filters: str | Sequence[str], handler: RequestHandler, *, concurrency_max: int = 64
+        self, filters: str | Sequence[str], handler: RequestHandler, *, group: str = "", concurrency_max: int = 64
     ) -> Responder:
         """Answer the requests on one or more topic filters until the runtime is closed.
 
         `handler(request)` returns the reply (bytes or text), or an awaitable of it; what it raises is told to the one
         who asks. It is cancelled when the request's deadline is over. At most `concurrency_max` run at a time.
-        Returns once the hub has opened the subscription.
+        Everybody who responds on a topic gets every request; of those who name the same `group`, one, and those of one
+        key the same one while it is there. A group is a durable of the hub's, but requests are not kept for it: if none
+        of it is there, nobody listens. Returns once the hub has opened the subscription.
         """
         self._check_open()
-        subscription = self.subscribe(filters)
-        responder = Responder(self, self._source, subscription, handler, concurrency_max=concurrency_max)
+        subscription = self.subscribe(filters, group=group)
+        responder = Responder(self, subscription, handler, concurrency_max=concurrency_max)
         subscription.open()
         await subscription.wait_open()
         self._spawn(responder.run())
