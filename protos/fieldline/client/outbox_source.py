@@ -108,7 +108,12 @@ class OutboxSource:
     async def resume(self, last_sequence: int) -> None:
         """The hub has everything up to here."""
         await self.acknowledged(last_sequence)
+        self.volatile.link_is(up=True, now_s=time.monotonic())
         self._volatile_changed.set()
+
+    def lost(self) -> None:
+        """The link is down."""
+        self.volatile.link_is(up=False, now_s=time.monotonic())
 
     async def read(self, after: int, *, frames_max: int, bytes_max: int) -> list[tuple[int, bytes]]:
         """What to send behind `after`, resent frames first."""
@@ -120,7 +125,7 @@ class OutboxSource:
             self._volatile_sent.set()  # asked again: what was given last time has been written
             return []
         self._volatile_changed.set()
-        return self.volatile.take(now_s=time.monotonic(), frames_max=frames_max, bytes_max=bytes_max)
+        return self.volatile.take(frames_max=frames_max, bytes_max=bytes_max)
 
     async def wait(self, after: int) -> None:
         """Until there is something to send, numbered or volatile."""

@@ -43,7 +43,7 @@ class FrameSource(Protocol):
     to it, for a hub that has been restored from an old backup; `receipt(receipt: hub_pb2.Receipt) -> None`, told what
     became of frames that want a receipt; `read_volatile(*, frames_max, bytes_max) -> list[bytes]`, frames without a
     sequence that go before the numbered ones, with `async wait_volatile()`, which returns once there are any (`wait`
-    then returns as well).
+    then returns as well); `lost() -> None`, told that a connection has ended.
     """
 
     producer: str
@@ -137,6 +137,8 @@ class FrameProducer:
             raise
         finally:
             self.connected = False
+            if (lost := getattr(self._source, "lost", None)) is not None:
+                lost()
         return 0.0
 
     def _note_limit(self, error: RateLimited) -> None:

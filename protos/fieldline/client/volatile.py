@@ -2,7 +2,7 @@
 
 They are handed to who listens now, neither stored nor acknowledged nor sent again.
 
-Bounds: what has waited for longer than VOLATILE_WAIT_S_MAX (the link is down, say) is dropped; over
+Bounds: while the link is down, what has waited for longer than VOLATILE_WAIT_S_MAX is dropped; over
 VOLATILE_QUEUE_BYTES_MAX the oldest batch is. `dropped` counts the messages of both.
 """
 
@@ -31,6 +31,7 @@ class VolatileQueue:
         self.dropped = 0
         """Messages dropped, because they could not be sent in time or were too many."""
         self.receipts = receipts or Receipts()
+        self._is_up = False
         self._coalescing = coalescing
         self._now = now
         self._bytes_max = bytes_max
@@ -79,9 +80,13 @@ class VolatileQueue:
             self._drop(self._pop())
         return batch
 
-    def take(self, *, now_s: float, frames_max: int, bytes_max: int) -> list[bytes]:
-        """Frames to send now, in order; the last one may go over `bytes_max`."""
+    def link_is(self, *, up: bool, now_s: float) -> None:
+        """Whether what waits here can be sent."""
         self.drop_late(now_s)
+        self._is_up = up
+
+    def take(self, *, frames_max: int, bytes_max: int) -> list[bytes]:
+        """Frames to send, in order; the last one may go over `bytes_max`."""
         taken: list[bytes] = []
         size = 0
         while self._queue and len(taken) < frames_max and size < bytes_max:
@@ -90,8 +95,8 @@ class VolatileQueue:
         return taken
 
     def drop_late(self, now_s: float) -> None:
-        """Drop what has waited for too long."""
-        while self._queue and now_s - self._queue[0].opened_s > VOLATILE_WAIT_S_MAX:
+        """Drop what has waited for too long for a link that is down."""
+        while not self._is_up and self._queue and now_s - self._queue[0].opened_s > VOLATILE_WAIT_S_MAX:
             self._drop(self._pop())
 
     def abandon(self) -> None:

@@ -24,6 +24,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.added = 0
         self.opened_s: dict[int, float] = {}
         self.sent: list[int] = []
+        self.is_up = False
+        self.up_s = 0.0
 
     @rule(topic=st.sampled_from("ab"), size=st.integers(0, 40), ttl_ms=st.sampled_from([0, 9]), receipt=st.booleans())
     def publish(self, topic: str, size: int, ttl_ms: int, receipt: bool) -> None:
@@ -34,8 +36,10 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(frames_max=st.integers(0, 5), bytes_max=st.integers(1, 200))
     def send(self, frames_max: int, bytes_max: int) -> None:
+        if not self.is_up:
+            return
         last: dict[str, int] = {}
-        for data in self.queue.take(now_s=self.now_s, frames_max=frames_max, bytes_max=bytes_max):
+        for data in self.queue.take(frames_max=frames_max, bytes_max=bytes_max):
             frame = parse_frame(data)
             assert frame.sequence == 0
             contents, headers = open_messages(frame)
@@ -45,8 +49,15 @@ class QueueMachine(RuleBasedStateMachine):
                 number = int(content.partition(b",")[0])
                 assert number > last.get(frame.topic, -1)
                 last[frame.topic] = number
-                assert self.now_s - self.opened_s[number] <= 2.0
+                assert self.up_s - self.opened_s[number] <= 2.0
                 self.sent.append(number)
+
+    @rule(up=st.booleans())
+    def link(self, up: bool) -> None:
+        if up and not self.is_up:
+            self.up_s = self.now_s
+        self.is_up = up
+        self.queue.link_is(up=up, now_s=self.now_s)
 
     @rule(seconds=st.floats(0, 1.5))
     def time_passes(self, seconds: float) -> None:
@@ -80,6 +91,18 @@ def test_while_the_link_is_down_the_newest_four_mib_of_two_seconds_are_kept() ->
     assert (queue.dropped, len(queue), queue.bytes_waiting) == (600, 0, 0)
 
 
+def test_while_the_link_is_up_nothing_is_too_late() -> None:
+    now_s = 0.0
+    queue = VolatileQueue(Coalescing(), now=lambda: (now_s, 7))
+    queue.link_is(up=True, now_s=0.0)
+    queue.add("t", "", b"x")
+    queue.drop_late(60.0)
+    queue.link_is(up=False, now_s=60.0)
+    assert (len(queue), queue.dropped) == (1, 0)
+    queue.drop_late(60.0)
+    assert (len(queue), queue.dropped) == (0, 1)
+
+
 def test_what_no_hub_would_take_leaves_nothing() -> None:
     queue = VolatileQueue(Coalescing(), now=lambda: (0.0, 7))
     with pytest.raises(BadTopic):
@@ -92,5 +115,5 @@ def test_what_no_hub_would_take_leaves_nothing() -> None:
 def test_an_inbox_takes_volatile_messages() -> None:
     queue = VolatileQueue(Coalescing(), now=lambda: (0.0, 7))
     queue.add("$inbox/agent/1", "", b"x")
-    (data,) = queue.take(now_s=0.0, frames_max=9, bytes_max=9)
+    (data,) = queue.take(frames_max=9, bytes_max=9)
     assert parse_frame(data).topic == "$inbox/agent/1"
