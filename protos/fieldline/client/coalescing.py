@@ -23,11 +23,11 @@ BATCH_BYTES_MAX = FRAME_BYTES_MAX - FRAME_ENVELOPE_BYTES_MAX
 class Coalescing:
     """How messages are gathered into frames and how much may wait.
 
-    linger_ms 0 sends at once but still gathers what is waiting. A frame with at least compress_from_bytes bytes of
-    messages is compressed, if it gets smaller by it; None never compresses. A frame is closed at `messages_max` messages
-    or `bytes_max` bytes. `buffer_bytes_max` and `buffer_messages_max` bound what is
-    published and not yet acknowledged (at either, `publish` waits, or raises BufferFull with wait=False);
-    `in_flight_bytes_max` and `in_flight_frames_max` bound what of that has been sent to the hub.
+    linger_ms 0 sends at once but still gathers what is waiting. A frame is closed at `messages_max` messages or
+    `bytes_max` bytes. With at least compress_from_bytes bytes of messages it is compressed, if it gets smaller by it;
+    None never compresses. `buffer_bytes_max` and `buffer_messages_max` bound what is published and not yet acknowledged
+    (at either, `publish` waits, or raises BufferFull with wait=False); `in_flight_bytes_max` and `in_flight_frames_max`
+    bound what of that has been sent to the hub.
     Raises LimitError for settings under which nothing could ever be sent.
     """
 

@@ -62,7 +62,7 @@ class Publisher:
         Returns as soon as the message is accepted, or with stored=True once the hub has fsynced it. When the buffer is
         full it waits for room, or raises BufferFull with wait=False. `ttl_s` (at most 49 days) after the hub has got
         it, the message is not delivered any more. With volatile=True it is handed to who listens now, at most once: it
-        is not stored, does not wait for room, and is dropped (`volatile_dropped`) if it cannot be sent within 2 s.
+        is not stored, does not wait for room, and is dropped (`volatile_dropped`) if the link is down for over 2 s.
         Raises BadTopic or LimitError for what no hub would take.
         """
         if not self._open:

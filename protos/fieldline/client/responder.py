@@ -134,11 +134,11 @@ class Responder:
 
     async def _answer(self, request: Request, address: Address) -> None:
         try:
-            with deadline_at(request._deadline_at_s), tracing.consume(request.message):
-                async with asyncio.timeout(request.deadline_s) as deadline:
+            async with asyncio.timeout(request.deadline_s) as deadline:
+                with deadline_at(request._deadline_at_s), tracing.consume(request.message):
                     result = self._handler(request)
                     content = as_bytes(result if isinstance(result, bytes | str) else await result)
-                    await self._reply(address, content, {REQUEST_ID: address.request_id})
+                await self._reply(address, content, {REQUEST_ID: address.request_id})
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is told to the one who asks
             if deadline.expired():
                 self.late += 1

@@ -283,6 +283,7 @@ async def test_requests_go_on_after_the_hub_has_come_back(tmp_path: Path) -> Non
         responder = await worker.respond("echo", lambda request: request.content)
         assert (await asker.request("echo", "1", timeout_s=DEADLINE_S)).text == "1"
         await hub.kill()
+        await until(lambda: not asker.connected)  # what is sent before that is lost
         asking = asyncio.create_task(asker.request("echo", "2", timeout_s=60))
         await hub.start()
         await until(lambda: responder._subscription.connects == 2)

@@ -15,6 +15,7 @@ from fieldline import (
     Coalescing,
     Handled,
     LimitError,
+    Nacked,
     NoReceiver,
     Runtime,
     Start,
@@ -54,6 +55,19 @@ async def test_the_publisher_hears_who_has_handled_a_message(hub: Hub, runtime: 
         assert not asking.done()
         delivery.ack()
         assert await asking == Handled("worker")
+
+
+async def test_a_live_subscriber_counts_as_one_who_handles(hub: Hub, runtime: Runtime) -> None:
+    async with Runtime(address(hub), name="worker") as worker:
+        await worker.subscribe("jobs/#", lambda message: None)
+        assert await runtime.publish_with_ack("jobs/a", "x", timeout_s=DEADLINE_S) == Handled("worker")
+
+
+async def test_a_handler_that_refuses_is_heard(hub: Hub, runtime: Runtime) -> None:
+    async with Runtime(address(hub), name="worker") as worker:
+        await worker.subscribe("jobs/#", lambda message: message.nack(reason="no stock"), durable="jobs")
+        with pytest.raises(Nacked, match="worker refused the message on 'jobs/a': no stock"):
+            await runtime.publish_with_ack("jobs/a", "x", timeout_s=DEADLINE_S)
 
 
 async def test_many_in_one_frame_each_hear(hub: Hub, runtime: Runtime) -> None:
