@@ -299,3 +299,25 @@ async def test_retention_takes_what_is_too_much(tmp_path: Path) -> None:
         await late.open("#", start=hub_pb2.Start(earliest=True))
         first = hub.broker.engine.statistics().first_offset
         assert [one.offset for one in await late.take(40 - first)] == list(range(first, 40))
+
+
+async def test_a_topic_with_rules_of_its_own_outlives_what_pushes_the_others_out(tmp_path: Path) -> None:
+    retention = {"bytes_max": 1 << 20, "check_every_s": 0.05}
+    topics = [
+        {"filter": "alerts/#", "retention": {"age_h_max": 8760}},
+        {"filter": "status", "last_value": True, "retention": {"frames_max": 1}},
+    ]
+    async with running_hub(tmp_path, retention=retention, topics=topics) as hub, Client(address(hub)) as client:
+        publisher = client.publisher()
+        await publisher.greet()
+        for n in range(1, 61, 3):
+            await publisher.publish(frame(n, topic="alerts/a"))
+            await publisher.publish(frame(n + 1, topic="status"))
+            await publisher.publish(frame(n + 2, topic="readings/a", body=bytes(200_000)))
+        await publisher.acked(60)
+        await until(lambda: hub.broker.engine.statistics().file_bytes <= 1 << 20)
+
+        late = client.subscriber()
+        await late.open("alerts/#", "status", start=hub_pb2.Start(earliest=True))
+        found = [one.offset for one in await late.take(21)]
+        assert found == sorted([*range(0, 60, 3), 58])

@@ -269,12 +269,11 @@ class SegmentEngine:
 
     def purge(self, wanted: Callable[[str], bool], below_offset: int) -> int:
         """One chunk that says so; the files get smaller with the next `retain`."""
+        marks = self._marks
+        chosen = [number for number, name in list(marks.topic_names.items()) if wanted(name)]
         with self._writing:
-            marks = self._marks
             floors = {
-                number: min(below_offset, marks.end_offsets[number])
-                for number, name in marks.topic_names.items()
-                if number in marks.end_offsets and wanted(name)
+                number: min(below_offset, marks.end_offsets[number]) for number in chosen if number in marks.end_offsets
             }
             known = marks.floors  # what hides for now, such as the general floor, does not count: a restart lifts it
             floors = {
