@@ -61,10 +61,10 @@ class OpenTally:
         """Take in the frames of one chunk. Topic 0: a frame that is gone."""
         rows, distinct = self._rows, set(topics)
         if len(distinct) == 1:  # as groups of one busy publisher are; sums are quicker than a loop
-            row = rows.setdefault(distinct.pop(), [0, 0, 0])
-            row[0] += len(deliveries)
-            row[1] += sum(map(len, deliveries))
-            row[2] = first_offset + len(deliveries) - 1
+            whole = rows.setdefault(distinct.pop(), [0, 0, 0])
+            whole[0] += len(deliveries)
+            whole[1] += sum(map(len, deliveries))
+            whole[2] = first_offset + len(deliveries) - 1
             rows.pop(0, None)
             return
         for offset, (topic, delivery) in enumerate(zip(topics, deliveries, strict=True), first_offset):
