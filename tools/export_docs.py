@@ -142,6 +142,9 @@ _ERROR_SENTENCES = {
         "tries again",
         "The identity is over its limits; `retry_after_ms` says when to come back.",
     ),
+    "TIMED_OUT": ("tries again", "No first message, or no heartbeat, in time; or nothing was read for a minute."),
+    "NOT_FOUND": ("`Refused`", "There is no durable of that name."),
+    "NAME_IN_USE": ("tries again", "An agent of that name is present; the SDK waits until it has gone."),
 }
 
 _SDK_GROUPS = {
@@ -187,6 +190,16 @@ _SDK_GROUPS = {
         "BufferFull",
         "Closed",
     ),
+    "Agents, and looking after a hub": (
+        "Agent",
+        "AgentInfo",
+        "AdminClient",
+        "TopicInfo",
+        "SubscriptionInfo",
+        "MemberInfo",
+        "DeadLetterInfo",
+        "Purged",
+    ),
     "For those who bring their own frames": ("FrameProducer", "FrameSource"),
 }
 _MADE_FOR_YOU = {
@@ -217,6 +230,9 @@ _LIMIT_SENTENCES = {
     "BATCH_STRING_BYTES_MAX": "bytes of one tag name or text value",
     "BATCH_STRINGS_BYTES_MAX": "bytes of all names and texts of a batch",
     "ZSTD_WINDOW_BYTES_MAX": "bytes of the window a zstd frame may ask for",
+    "CAPABILITIES_PER_AGENT_MAX": "capabilities of one agent",
+    "CAPABILITY_BYTES_MAX": "bytes of a capability, key and value together, as UTF-8",
+    "VERSION_BYTES_MAX": "bytes of an agent's version",
     "IN_FLIGHT_BYTES_MAX": "bytes of frames without an ack, per publish stream; a hub may allow less",
 }
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fieldline.access import Access, Tls
+    from fieldline.agent import Agent, AgentInfo
+    from fieldline.client.admin import AdminClient
     from fieldline.client.message import DeadLetter, Delivery, Message
     from fieldline.client.outbox import Coalescing
     from fieldline.client.producer import FrameProducer, FrameSource
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
         Refused,
         SequenceGap,
     )
+    from fieldline.looking_after import DeadLetterInfo, MemberInfo, Purged, SubscriptionInfo, TopicInfo
     from fieldline.model import Alert, AlertState, DeviceId, Evidence, Quality, Reading, Severity, Task, TaskState
     from fieldline.partitions import partition, partition_topic
 
@@ -38,6 +41,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Access",
+    "AdminClient",
+    "Agent",
+    "AgentInfo",
     "Alert",
     "AlertState",
     "BadName",
@@ -47,6 +53,7 @@ __all__ = [
     "Coalescing",
     "ConfigError",
     "DeadLetter",
+    "DeadLetterInfo",
     "DecodeError",
     "Delivery",
     "DeviceId",
@@ -57,7 +64,9 @@ __all__ = [
     "HubError",
     "HubUnavailable",
     "LimitError",
+    "MemberInfo",
     "Message",
+    "Purged",
     "Quality",
     "RateLimited",
     "Reading",
@@ -68,9 +77,11 @@ __all__ = [
     "Severity",
     "Start",
     "Subscription",
+    "SubscriptionInfo",
     "Task",
     "TaskState",
     "Tls",
+    "TopicInfo",
     "__version__",
     "partition",
     "partition_topic",
@@ -82,6 +93,11 @@ _HOMES = {
         "Access",
         "Tls",
     ),
+    "fieldline.agent": (
+        "Agent",
+        "AgentInfo",
+    ),
+    "fieldline.client.admin": ("AdminClient",),
     "fieldline.client.message": (
         "DeadLetter",
         "Delivery",
@@ -112,6 +128,13 @@ _HOMES = {
         "RateLimited",
         "Refused",
         "SequenceGap",
+    ),
+    "fieldline.looking_after": (
+        "DeadLetterInfo",
+        "MemberInfo",
+        "Purged",
+        "SubscriptionInfo",
+        "TopicInfo",
     ),
     "fieldline.model": (
         "Alert",

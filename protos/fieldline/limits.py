@@ -32,3 +32,8 @@ ZSTD_WINDOW_BYTES_MAX: Final = 8 << 20
 
 # What may wait for an acknowledgement, per publish stream.
 IN_FLIGHT_BYTES_MAX: Final = 16 << 20
+
+# What an agent says of itself on joining (fieldline.agent).
+CAPABILITIES_PER_AGENT_MAX: Final = 32
+CAPABILITY_BYTES_MAX: Final = 256
+VERSION_BYTES_MAX: Final = 64

@@ -98,12 +98,13 @@ async def _run(
     metrics: str | None,
     gauges: Mapping[str, Callable[[], int]],
 ) -> None:
-    from fieldline import Runtime
+    from fieldline import Agent, Runtime, __version__
     from fieldline.observe import MetricsServer
     from fieldline_cloud.agents.metrics import StatsCollector
 
     with ExitStack() as at_end:
-        async with Runtime(address, name=name, tls=access.tls, token=access.token) as runtime:
+        agent = Agent(kind, __version__)
+        async with Runtime(address, name=name, tls=access.tls, token=access.token, agent=agent) as runtime:
             if metrics:
                 collector = StatsCollector(kind, running.stats, gauges)
                 server = MetricsServer(metrics, collector, lambda: {"ok": runtime.connected})

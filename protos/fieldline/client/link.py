@@ -1,12 +1,13 @@
 """The way to one hub: a channel, and a new one as soon as the certificate files have changed."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
+from google.protobuf.message import Message
 
 from fieldline.access import Access, Tls
 from fieldline.client.channel import open_channel
@@ -17,6 +18,7 @@ __all__ = ["Link"]
 
 log = logging.getLogger(__name__)
 
+_R = TypeVar("_R")
 Stamp = tuple[tuple[int, int, int], ...]
 
 
@@ -30,7 +32,7 @@ class _Life:
 
 
 class Link:
-    """Opens streams to the hub at `address`.
+    """Opens streams to the hub at `address`, and asks it.
 
     gRPC cannot change the certificates of a channel. So every new stream looks at the files' times, and where they have
     changed it is opened on a new channel; an old one is closed once it carries no stream. Raises ConfigError for files
@@ -56,6 +58,40 @@ class Link:
         life.calls += 1
         call.add_done_callback(lambda _: self._ended(life))
         return call
+
+    async def ask(
+        self, method: str, request: Message, deserializer: Callable[[bytes], _R], *, timeout_s: float | None
+    ) -> _R:
+        """The answer to one request. Raises HubError, HubUnavailable if there is none within `timeout_s`."""
+        await self._renew()
+        life = self._life
+        life.calls += 1
+        call = life.channel.unary_unary(method, request_serializer=_serialised, response_deserializer=deserializer)
+        try:
+            return await call(request, metadata=self._metadata, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise self.explain(error) from error
+        finally:
+            self._ended(life)
+
+    async def ask_many(
+        self, method: str, request: Message, deserializer: Callable[[bytes], _R]
+    ) -> AsyncGenerator[_R, None]:
+        """The answers to one request, as they come; the hub sends no more than are read. Raises HubError."""
+        await self._renew()
+        life = self._life
+        life.calls += 1
+        call = life.channel.unary_stream(method, request_serializer=_serialised, response_deserializer=deserializer)(
+            request, metadata=self._metadata
+        )
+        try:
+            async for answer in call:
+                yield answer
+        except grpc.aio.AioRpcError as error:
+            raise self.explain(error) from error
+        finally:
+            call.cancel()
+            self._ended(life)
 
     def explain(self, error: grpc.aio.AioRpcError) -> HubError:
         """How a stream ended, as one of our errors."""
@@ -96,6 +132,10 @@ class Link:
             return _Life(open_channel(self.address), ())
         stamp = _stamp(tls)  # before reading: a change in between is seen next time
         return _Life(open_channel(self.address, _credentials(tls)), stamp)
+
+
+def _serialised(request: Message) -> bytes:
+    return request.SerializeToString()
 
 
 def _stamp(tls: Tls) -> Stamp:
