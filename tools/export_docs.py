@@ -317,6 +317,9 @@ def _commands(name: str, command: Any) -> Iterator[tuple[str, Callable[..., Any]
     if not isinstance(command, typer.Typer):
         yield name, command
         return
+    bare = command.registered_callback
+    if bare is not None and bare.callback is not None and bare.invoke_without_command is True:
+        yield name, bare.callback
     for one in command.registered_commands:
         assert one.callback is not None
         yield f"{name} {one.name or one.callback.__name__.replace('_', '-')}", one.callback
@@ -348,6 +351,8 @@ def _parameters(function: Callable[..., Any]) -> Iterator[tuple[inspect.Paramete
     hints = get_type_hints(function, include_extras=True)
     for parameter in inspect.signature(function).parameters.values():
         annotation = hints[parameter.name]
+        if annotation is typer.Context:
+            continue
         info = next(one for one in get_args(annotation)[1:] if isinstance(one, ParameterInfo))
         yield parameter, info, get_args(annotation)[0]
 
@@ -356,7 +361,7 @@ def _flag(name: str, info: ParameterInfo, annotation: Any) -> str:
     assert isinstance(info, OptionInfo)
     words = [word for word in info.param_decls or () if word.startswith("-")]
     flag = words[0] if words else f"--{name.replace('_', '-')}"
-    return flag if annotation is bool else f"{flag} {_cli_type(annotation).upper()}"
+    return flag if annotation is bool else f"{flag} {info.metavar or _cli_type(annotation).upper()}"
 
 
 def _cli_type(annotation: Any) -> str:
@@ -377,6 +382,8 @@ def _help(info: ParameterInfo) -> str:
     words = [(info.help or "").rstrip(".")]
     if info.min is not None:
         words.append(f"at least {info.min:g}")
+    if info.max is not None:
+        words.append(f"at most {info.max:g}")
     if info.envvar:
         words.append(f"also from the environment variable `{info.envvar}`")
     return "; ".join(words)

@@ -11,6 +11,7 @@ from fieldline.agent import AgentInfo
 from fieldline.client.channel import ADMIN_SERVICE
 from fieldline.client.link import Link
 from fieldline.client.presence import list_agents
+from fieldline.errors import HubUnavailable
 from fieldline.looking_after import DeadLetterInfo, MemberInfo, Purged, SubscriptionInfo, TopicInfo
 from fieldline.topics import check_filter, check_name
 from fieldline.v1 import admin_pb2
@@ -29,16 +30,32 @@ class AdminClient:
     """
 
     def __init__(
-        self, address: str = "127.0.0.1:50051", *, tls: Tls | None = None, token: str = "", timeout_s: float = 30.0
+        self,
+        address: str = "127.0.0.1:50051",
+        *,
+        tls: Tls | None = None,
+        token: str = "",
+        timeout_s: float = 30.0,
+        connect_timeout_s: float | None = None,
     ) -> None:
         self.address = address
         self._access = Access(tls, token)
         self._timeout_s = timeout_s
+        self._connect_timeout_s = connect_timeout_s
         self._link: Link | None = None
 
     async def __aenter__(self) -> Self:
-        """Connects with the first call. Raises ConfigError if a file of `tls` cannot be used."""
-        self._link = Link(self.address, self._access)
+        """Connect with the first call; with `connect_timeout_s`, raise HubUnavailable if no hub answers in that time.
+
+        Raises ConfigError if a file of `tls` cannot be used.
+        """
+        self._link = link = Link(self.address, self._access)
+        if self._connect_timeout_s is not None:
+            try:
+                await link.reach(self._connect_timeout_s)
+            except HubUnavailable:
+                await link.close()
+                raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

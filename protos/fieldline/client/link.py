@@ -1,5 +1,6 @@
 """The way to one hub: a channel, and a new one as soon as the certificate files have changed."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from google.protobuf.message import Message
 from fieldline.access import Access, Tls
 from fieldline.client.channel import open_channel
 from fieldline.client.status import from_rpc_error
-from fieldline.errors import ConfigError, HubError
+from fieldline.errors import ConfigError, HubError, HubUnavailable
 
 __all__ = ["Link"]
 
@@ -100,6 +101,18 @@ class Link:
     async def ready(self) -> None:
         """Return once connected; waits for ever if no hub answers."""
         await self._life.channel.channel_ready()
+
+    async def reach(self, timeout_s: float) -> None:
+        """Return once connected; HubUnavailable if no hub answers within `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.ready()
+        except TimeoutError:
+            raise HubUnavailable(
+                f"no hub answers at {self.address} within {timeout_s:g} s; "
+                "start one with 'fieldline hub', or check the address"
+                + (" and the certificates" * bool(self.access.tls))
+            ) from None
 
     async def close(self) -> None:
         """End all streams and connections."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -267,7 +267,7 @@ async def test_a_flood_of_heartbeats_is_held_to_a_rate(hub: Hub, client: Client)
 async def test_a_question_that_cannot_be_is_refused_with_its_code(
     hub: Hub, client: Client, request_bytes: bytes, code: str
 ) -> None:
-    ask: Callable[[bytes], Any] = client.channel.unary_unary(LIST_AGENTS_METHOD)
+    ask: Any = client.channel.unary_unary(LIST_AGENTS_METHOD)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await ask(request_bytes)
 
