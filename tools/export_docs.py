@@ -142,9 +142,6 @@ _ERROR_SENTENCES = {
         "tries again",
         "The identity is over its limits; `retry_after_ms` says when to come back.",
     ),
-    "TIMED_OUT": ("tries again", "No first message, or no heartbeat, in time; or nothing was read for a minute."),
-    "NOT_FOUND": ("`Refused`", "There is no durable of that name."),
-    "NAME_IN_USE": ("tries again", "An agent of that name is present; the SDK waits until it has gone."),
 }
 
 _SDK_GROUPS = {

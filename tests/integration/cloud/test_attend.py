@@ -10,14 +10,15 @@ from typing import Any
 import grpc
 import pytest
 
-from fieldline import Agent, AgentInfo, Runtime, Subscription
+from fieldline import Agent, AgentInfo, Runtime
 from fieldline.client.channel import ATTEND_METHOD, LIST_AGENTS_METHOD
 from fieldline.errors import HubUnavailable, Refused
 from fieldline.testing import HubProcess
 from fieldline.v1 import hub_pb2
+from fieldline.wire.frames import open_messages
 from fieldline_cloud.hub import Hub
 from fieldline_cloud.hub.metrics import HubCollector
-from tests.integration.cloud.harness import DEADLINE_S, Client, Stream, address, hello, running_hub, until
+from tests.integration.cloud.harness import DEADLINE_S, Client, Stream, Subscriber, address, hello, running_hub, until
 from tests.integration.cloud.secure import Pki, TlsClient, mtls_hub
 
 INVALID = "INVALID_ARGUMENT"
@@ -71,12 +72,18 @@ async def eventually(runtime: Runtime, *names: str, serving: str = "") -> list[A
             await asyncio.sleep(0.02)
 
 
-async def next_event(subscription: Subscription) -> dict[str, Any]:
-    async with asyncio.timeout(DEADLINE_S):
-        delivery = await subscription.next_delivery()
-    assert delivery is not None
-    (message,) = delivery.messages()
-    event: dict[str, Any] = json.loads(message.content)
+async def listening(client: Client) -> Subscriber:
+    """Somebody who hears who comes and goes."""
+    subscriber = client.subscriber()
+    await subscriber.open("$sys/agents")
+    return subscriber
+
+
+async def next_event(subscriber: Subscriber) -> dict[str, Any]:
+    (delivery,) = await subscriber.take(1)
+    assert delivery.volatile
+    (content,), _ = open_messages(delivery.frame)
+    event: dict[str, Any] = json.loads(content)
     return event
 
 
@@ -103,12 +110,11 @@ async def test_an_agent_is_listed_with_all_it_says_of_itself(hub: Hub) -> None:
 
 
 async def test_coming_and_going_is_said_on_a_topic_of_its_own(hub: Hub, client: Client) -> None:
-    async with Runtime(address(hub), name="o") as runtime, runtime.subscribe("$sys/agents") as subscription:
-        await subscription.wait_open()
-        stream = await joined(client, "agent-1", capabilities={"c": "v"})
-        first = await next_event(subscription)
-        await stream.half_close()
-        second = await next_event(subscription)
+    listener = await listening(client)
+    stream = await joined(client, "agent-1", capabilities={"c": "v"})
+    first = await next_event(listener)
+    await stream.half_close()
+    second = await next_event(listener)
 
     at_ms = first.pop("at_ms")
     assert first == {"event": "joined", "name": "agent-1", "kind": "k", "version": "1", "capabilities": {"c": "v"}}
@@ -133,11 +139,10 @@ async def test_an_agent_leaves_however_its_stream_ends(hub: Hub, end: str) -> No
 
 
 async def test_an_agent_without_heartbeats_times_out_and_is_told_so(hub: Hub, client: Client) -> None:
-    async with Runtime(address(hub), name="o") as runtime, runtime.subscribe("$sys/agents") as subscription:
-        await subscription.wait_open()
-        silent = await joined(client, "silent", heartbeat_ms=1)
-        living = await joined(client, "living", heartbeat_ms=60_000)
-        events = [await next_event(subscription) for _ in range(3)]
+    listener = await listening(client)
+    silent = await joined(client, "silent", heartbeat_ms=1)
+    living = await joined(client, "living", heartbeat_ms=60_000)
+    events = [await next_event(listener) for _ in range(3)]
 
     assert [(one["event"], one["name"]) for one in events] == [
         ("joined", "silent"),

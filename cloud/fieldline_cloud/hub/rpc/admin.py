@@ -22,6 +22,7 @@ from fieldline.topics import check_filter, check_name
 from fieldline.v1 import admin_pb2, hub_pb2
 from fieldline_cloud.hub.broker import Broker
 from fieldline_cloud.hub.errors import HubRefusal
+from fieldline_cloud.hub.overview import dead_letter_report, subscription_reports
 from fieldline_cloud.hub.reports import DeadLetterReport, SubscriptionReport, TopicReport
 from fieldline_cloud.hub.rpc.gate import Caller
 
@@ -129,12 +130,11 @@ class AdminService:
             yield _topic_info(report)
 
     async def _subscriptions(self, request: admin_pb2.ListSubscriptionsRequest) -> AsyncGenerator[Message, None]:
-        for report in self._broker.subscription_reports():
-            if report.durable or not request.only_durable:
-                yield _subscription_info(report)
+        for report in subscription_reports(self._broker, only_durable=request.only_durable):
+            yield _subscription_info(report)
 
     async def _delete(self, request: admin_pb2.DeleteDurableRequest) -> AsyncGenerator[Message, None]:
-        await self._broker.delete_durable(_durable(request.durable))
+        await self._broker.durables.delete(_durable(request.durable))
         yield admin_pb2.DeleteDurableResponse()
 
     async def _dead_letters(self, request: admin_pb2.ListDeadLettersRequest) -> AsyncGenerator[Message, None]:
@@ -142,15 +142,15 @@ class AdminService:
         limit = request.limit or _LETTERS
         if limit > _LETTERS_MAX:
             raise HubRefusal.protocol(f"limit {limit} is over {_LETTERS_MAX} dead letters; replay or drop some first")
-        for report in await self._broker.dead_letters(durable, limit):
-            yield _dead_letter_info(report)
+        for record in await self._broker.durables.dead_letters(durable, limit):
+            yield _dead_letter_info(dead_letter_report(record))
 
     async def _replay(self, request: admin_pb2.DeadLettersRequest) -> AsyncGenerator[Message, None]:
-        letters = await self._broker.replay_dead(_durable(request.durable), _offsets(request.offsets))
+        letters = await self._broker.durables.replay_dead(_durable(request.durable), _offsets(request.offsets))
         yield admin_pb2.DeadLettersResponse(letters=letters)
 
     async def _drop(self, request: admin_pb2.DeadLettersRequest) -> AsyncGenerator[Message, None]:
-        letters = await self._broker.drop_dead(_durable(request.durable), _offsets(request.offsets))
+        letters = await self._broker.durables.drop_dead(_durable(request.durable), _offsets(request.offsets))
         yield admin_pb2.DeadLettersResponse(letters=letters)
 
     async def _purge(self, request: admin_pb2.PurgeRequest) -> AsyncGenerator[Message, None]:
@@ -276,6 +276,7 @@ def _dead_letter_info(report: DeadLetterReport) -> admin_pb2.DeadLetterInfo:
             epoch=report.epoch,
             sequence=report.sequence,
             messages=report.messages,
+            topic=report.topic,
         ),
         stored_at_ms=report.stored_at_ms,
         count=report.count,

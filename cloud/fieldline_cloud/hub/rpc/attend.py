@@ -22,6 +22,7 @@ from fieldline_cloud.hub.broker import Broker
 from fieldline_cloud.hub.core.access import TokenBucket
 from fieldline_cloud.hub.core.registry import Joining, NameInUse, Presence, Registry, RegistryFull, heartbeat_s
 from fieldline_cloud.hub.errors import HubRefusal
+from fieldline_cloud.hub.overview import subscription_reports
 from fieldline_cloud.hub.rpc.gate import Caller
 from fieldline_cloud.hub.rpc.publish import check_hello
 
@@ -147,7 +148,7 @@ class Attendance:
     def _filters(self) -> Mapping[str, dict[str, None]]:
         """The filters that are open under each client's name, in order."""
         found: dict[str, dict[str, None]] = defaultdict(dict)
-        for report in self._broker.subscription_reports():
+        for report in subscription_reports(self._broker):
             for member in report.members:
                 found[member.client].update(dict.fromkeys(report.filters))
         return found

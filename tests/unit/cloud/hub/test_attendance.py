@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from fieldline.v1 import hub_pb2
+from fieldline_cloud.hub.core.outlet import Outlet
 from fieldline_cloud.hub.core.registry import Joining
+from fieldline_cloud.hub.core.window import Window
 from fieldline_cloud.hub.errors import HubRefusal
-from fieldline_cloud.hub.reports import MemberReport, SubscriptionReport
 from fieldline_cloud.hub.rpc.attend import Attendance
 from fieldline_cloud.hub.settings import HubSettings
+from fieldline_cloud.hub.subscribers import LiveSubscriber, OpenRequest
 
 
 class Broker:
@@ -21,14 +23,13 @@ class Broker:
     def __init__(self, agents_max: int) -> None:
         self.settings = HubSettings.model_validate({"limits": {"agents_max": agents_max}})
         self.said: list[dict[str, Any]] = []
-        self.reports: list[SubscriptionReport] = []
+        self.tail = 0
+        self.subscribers: set[LiveSubscriber] = set()
+        self.durables = SimpleNamespace(desks=())
 
     def publish_volatile(self, topic: str, content: bytes) -> None:
         assert topic == "$sys/agents"
         self.said.append(json.loads(content))
-
-    def subscription_reports(self) -> list[SubscriptionReport]:
-        return self.reports
 
     @property
     def events(self) -> list[tuple[str, str]]:
@@ -54,6 +55,11 @@ def scene(agents_max: int = 10) -> Scene:
 def agent(name: str, **fields: Any) -> Joining:
     given = {"kind": "k", "version": "1", "capabilities": {"c": "ü"}, "heartbeat_s": 1.0, "peer": "ipv4:h:1", **fields}
     return Joining(name, **given)
+
+
+def subscriber(client: str, *filters: str) -> LiveSubscriber:
+    outlet = Outlet(position=0, tail=0, lossy=True, queue_frames_max=1, queue_bytes_max=1, window=Window(1, 1))
+    return LiveSubscriber(OpenRequest(client, "ipv4:h:1", filters, 1, 1), outlet)
 
 
 async def test_who_comes_and_goes_is_said_with_all_that_others_need() -> None:
@@ -119,16 +125,13 @@ async def test_the_list_has_everybody_with_the_filters_that_are_open_under_its_n
     at = scene()
     for name in ("a", "b"):
         at.attendance.join(agent(name, identity=f"id-{name}", software="s/1"))
-    at.broker.reports = [
-        SubscriptionReport("", ("x/#",), 0, 0, members=(MemberReport("b"), MemberReport("nobody"))),
-        SubscriptionReport("d", ("y", "x/#"), 0, 0, members=(MemberReport("b"),)),
-    ]
+    at.broker.subscribers = {subscriber("b", "y", "x/#"), subscriber("b", "x/#"), subscriber("nobody", "x/#")}
     at.now_s += 1
 
     everybody = at.attendance.answer(hub_pb2.ListAgentsRequest()).agents
     serving = at.attendance.answer(hub_pb2.ListAgentsRequest(serving_topic="x/1")).agents
 
-    assert [(one.name, list(one.filters)) for one in everybody] == [("a", []), ("b", ["x/#", "y"])]
+    assert [(one.name, sorted(one.filters)) for one in everybody] == [("a", []), ("b", ["x/#", "y"])]
     assert [one.name for one in serving] == ["b"]
     assert (serving[0].identity, serving[0].peer, serving[0].software) == ("id-b", "ipv4:h:1", "s/1")
     assert serving[0].joined_at_ms == serving[0].heard_at_ms == 1_700_000_100_000
