@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldline import Agent, Runtime
+from fieldline import Agent, Runtime, __version__
 from fieldline.v1 import hub_pb2
 from fieldline_cloud.hub import Hub
 from tests.integration.cloud.harness import Client, address, frame, running_hub, until
@@ -117,6 +117,19 @@ async def test_agents_are_listed_and_found_by_what_they_serve(hub: Hub) -> None:
     assert [(row["name"], row["capabilities"]) for row in serving] == [("a-1", agent.capabilities)]
     assert any("a-1" in line and "watch" in line and "1.2" in line for line in lines)
     assert not any("\x1b[2J" in line for line in lines)
+
+
+async def test_our_own_agents_are_present_with_their_kind_and_version(hub: Hub, tmp_path: Path) -> None:
+    agent = start("agent", "maintenance", "config/demo/maintenance.yaml", "--hub", address(hub), "--data", tmp_path)
+    await until(lambda: len(hub.attendance.registry) == len(hub.broker.subscribers) == 1)
+    (row,) = rows(await ran(hub, "agents", "--serving", "alerts/demo/hall-a/pump-1"))
+    assert (row["kind"], row["version"], row["filters"]) == ("maintenance", __version__, ["alerts/#"])
+
+    agent.terminate()
+
+    assert (await asyncio.to_thread(finish, agent))[0] == 0
+    await until(lambda: len(hub.attendance.registry) == 0)
+    assert hub.attendance.statistics.leaves == 1
 
 
 async def test_dead_letters_are_listed_shown_replayed_and_dropped(hub: Hub) -> None:

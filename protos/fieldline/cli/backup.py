@@ -42,6 +42,8 @@ def backup(
             size = administer(hub, lambda client: _pour(client, out))
             out.flush()
             os.fsync(out.fileno())
+        if not size:
+            raise FieldlineError(f"{file}: the hub sent nothing; nothing was replaced")
         os.replace(aside, file)
         _sync_folder(file.parent)
     except OSError as error:

@@ -141,10 +141,14 @@ class Registry:
             heapq.heapify(self._deadlines)
         return True
 
-    def overdue(self, now_s: float) -> list[Presence]:
-        """Those who have been silent for three of their intervals. They have left when this returns."""
+    def overdue(self, now_s: float, *, looks_max: int | None = None) -> list[Presence]:
+        """Those who have been silent for three of their intervals. They have left when this returns.
+
+        With `looks_max` no more than so many are looked at; `next_deadline_s` is then still in the past.
+        """
         silent = []
-        while self._deadlines and self._deadlines[0][0] <= now_s:
+        looks = count()
+        while self._deadlines and self._deadlines[0][0] <= now_s and next(looks) != looks_max:
             presence = heapq.heappop(self._deadlines)[2]
             if presence.ended:
                 continue

@@ -170,7 +170,8 @@ class HubServer:
 
     async def _list_agents(self, data: bytes, context: Any) -> bytes:
         async def answer(_: Caller) -> bytes:
-            return self.attendance.answer(hub_pb2.ListAgentsRequest.FromString(data)).SerializeToString()
+            answer = await self.attendance.answer(hub_pb2.ListAgentsRequest.FromString(data))
+            return answer.SerializeToString()
 
         return await self._serve(answer, context)
 

@@ -23,9 +23,7 @@ class Broker:
     def __init__(self, agents_max: int) -> None:
         self.settings = HubSettings.model_validate({"limits": {"agents_max": agents_max}})
         self.said: list[dict[str, Any]] = []
-        self.tail = 0
         self.subscribers: set[LiveSubscriber] = set()
-        self.durables = SimpleNamespace(desks=())
 
     def publish_volatile(self, topic: str, content: bytes) -> None:
         assert topic == "$sys/agents"
@@ -128,8 +126,8 @@ async def test_the_list_has_everybody_with_the_filters_that_are_open_under_its_n
     at.broker.subscribers = {subscriber("b", "y", "x/#"), subscriber("b", "x/#"), subscriber("nobody", "x/#")}
     at.now_s += 1
 
-    everybody = at.attendance.answer(hub_pb2.ListAgentsRequest()).agents
-    serving = at.attendance.answer(hub_pb2.ListAgentsRequest(serving_topic="x/1")).agents
+    everybody = (await at.attendance.answer(hub_pb2.ListAgentsRequest())).agents
+    serving = (await at.attendance.answer(hub_pb2.ListAgentsRequest(serving_topic="x/1"))).agents
 
     assert [(one.name, sorted(one.filters)) for one in everybody] == [("a", []), ("b", ["x/#", "y"])]
     assert [one.name for one in serving] == ["b"]
@@ -144,5 +142,31 @@ async def test_a_list_that_fits_no_response_is_refused_with_a_way_out() -> None:
         at.attendance.join(agent(str(number), capabilities=capabilities))
 
     with pytest.raises(HubRefusal, match="ask for those that serve one topic"):
-        at.attendance.answer(hub_pb2.ListAgentsRequest())
-    assert len(at.attendance.answer(hub_pb2.ListAgentsRequest(serving_topic="t")).agents) == 0
+        await at.attendance.answer(hub_pb2.ListAgentsRequest())
+    assert len((await at.attendance.answer(hub_pb2.ListAgentsRequest(serving_topic="t"))).agents) == 0
+
+
+async def test_a_long_list_and_a_long_look_let_others_have_their_turn() -> None:
+    at = scene(agents_max=2000)
+    for number in range(2000):
+        at.attendance.join(agent(str(number)))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    waiting = asyncio.ensure_future(others())
+    await at.attendance.answer(hub_pb2.ListAgentsRequest())
+    assert turns >= 10
+    turns, at.now_s = 0, at.now_s + 4
+    watching = asyncio.ensure_future(at.attendance.watch())
+    for _ in range(1000):
+        await asyncio.sleep(0)
+    assert len(at.attendance.registry) == 0
+    assert turns >= 10
+    assert at.attendance.statistics.timeouts == 2000
+    for task in (waiting, watching):
+        task.cancel()

@@ -96,6 +96,16 @@ def test_three_missed_intervals_are_too_many() -> None:
     assert registry.next_deadline_s is None
 
 
+def test_a_look_may_be_cut_short_and_is_gone_on_with() -> None:
+    registry = Registry(10)
+    for name in "abc":
+        registry.join(agent(name), 0.0)
+
+    assert [one.agent.name for one in registry.overdue(3.0, looks_max=2)] == ["a", "b"]
+    assert registry.next_deadline_s == 3.0
+    assert [one.agent.name for one in registry.overdue(3.0, looks_max=2)] == ["c"]
+
+
 def test_who_serves_a_topic_is_known_from_subscriptions_or_from_what_the_agent_says() -> None:
     registry = Registry(10)
     says, _ = registry.join(agent("says", capabilities={"serves": "jobs/+"}), 0.0)
