@@ -1,11 +1,9 @@
 """The commands that look after a hub, against a real one: what a person or a script at a terminal meets."""
 
 import asyncio
-import io
 import json
 import re
 import signal
-import tarfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -185,39 +183,34 @@ async def test_tail_goes_on_with_what_comes_until_it_is_stopped(hub: Hub) -> Non
     assert (await asyncio.to_thread(finish, process)) == (0, "", "")
 
 
-async def test_a_purge_asks_first_where_somebody_can_be_asked(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, int, int]] = []
-
-    async def purge(topic_filter: str, below_offset: int, before_ms: int) -> tuple[int, int]:
-        asked.append((topic_filter, below_offset, before_ms))
-        return 1, 5
-
-    monkeypatch.setattr(hub.broker, "purge", purge)
+async def test_a_purge_asks_first_where_somebody_can_be_asked(hub: Hub) -> None:
+    await publish(hub, ("notes/a", "1"), ("notes/b", "2"), ("other", "3"), ("notes/a", "4"))
 
     code, lines = await shown(hub, "purge", "notes/#", typed="n\n")
-    assert (code, asked) == (2, [])
+    assert code == 2
     assert any(line.startswith("Forget the frames of notes/# that are stored now? [y/N]:") for line in lines)
-    code, lines = await shown(hub, "purge", "notes/#", "--below", 5, typed="y\n")
-    assert code == 0
-    assert lines[-1].endswith("purged 1 topic below offset 5")
-    assert asked == [("notes/#", 5, 0)]
-
     assert (await ran(hub, "purge", "notes/#"))[0] == 2
-    assert (await ran(hub, "purge", "notes/#", "--yes", "--before", "2023-11-14T22:13:20Z"))[0] == 0
-    assert asked[1:] == [("notes/#", 0, 1_700_000_000_000)]
+    assert len((await ran(hub, "tail", "#"))[1]) == 4
+
+    code, lines = await shown(hub, "purge", "notes/#", "--below", 3, typed="y\n")
+    assert code == 0
+    assert lines[-1].endswith("purged 2 topics below offset 3")
+    assert [row["text"] for row in rows(await ran(hub, "tail", "#", "--json"))] == ["3", "4"]
 
 
-def tar_of(folder: Path) -> Iterator[bytes]:
-    """A backup as an engine makes it."""
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as archive:
-        for path in sorted(folder.iterdir()):
-            archive.add(path, path.name)
-    yield made.getvalue()
+async def test_a_purge_by_time_takes_what_is_older(hub: Hub) -> None:
+    await publish(hub, ("notes/a", "1"))
+
+    assert await ran(hub, "purge", "#", "--yes", "--before", "2023-11-14") == (
+        0,
+        ["purged 0 topics below offset 0"],
+        [],
+    )
+    assert await ran(hub, "purge", "#", "--yes", "--before", "0s") == (0, ["purged 1 topic below offset 1"], [])
+    assert await ran(hub, "tail", "#") == (0, [], [])
 
 
-async def test_what_was_backed_up_is_a_hub_again(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub.broker.engine, "backup", lambda: tar_of(tmp_path / "hub" / "log"))
+async def test_what_was_backed_up_is_a_hub_again(hub: Hub, tmp_path: Path) -> None:
     await publish(hub, ("notes/a", "kept"), ("notes/b", "too"))
     file = tmp_path / "b.tar"
     file.write_text("an older backup")
@@ -230,12 +223,12 @@ async def test_what_was_backed_up_is_a_hub_again(hub: Hub, tmp_path: Path, monke
     await publish(hub, ("notes/c", "later"))
     code, out, _ = await ran(hub, "restore", file, "--data", tmp_path / "again")
     assert code == 0
-    assert out[0].endswith("the next offset is 2")
+    assert out[0].startswith(f"restored {tmp_path}/again/log, ")
     async with running_hub(tmp_path / "again") as again:
         assert [row["text"] for row in rows(await ran(again, "tail", "#", "--json"))] == ["kept", "too"]
     code, _, err = await ran(hub, "restore", file, "--data", tmp_path / "again")
     assert (code, len(err)) == (2, 1)
-    assert "there is a log already; choose another folder" in err[0]
+    assert f"{tmp_path}/again/log is not empty; restore into a new folder" in err[0]
 
 
 async def test_a_backup_that_breaks_off_leaves_the_older_one(
@@ -267,38 +260,6 @@ async def test_a_backup_goes_to_a_pipe_and_not_to_a_terminal(hub: Hub, monkeypat
         2,
         ["-: a tar file is nothing for a terminal; send it to a file or a pipe"],
     )
-
-
-def tar_with(path: Path, name: str, *, kind: bytes = tarfile.REGTYPE) -> Path:
-    with tarfile.open(path, "w") as archive:
-        member = tarfile.TarInfo(name)
-        member.type, member.size, member.linkname = kind, 0, "/etc/passwd"
-        archive.addfile(member)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("../evil", tarfile.REGTYPE),
-        ("/evil", tarfile.REGTYPE),
-        ("log/../evil", tarfile.REGTYPE),
-        ("a/b/c", tarfile.REGTYPE),
-        (".hidden", tarfile.REGTYPE),
-        ("evil", tarfile.SYMTYPE),
-        ("evil", tarfile.LNKTYPE),
-        ("evil", tarfile.FIFOTYPE),
-    ],
-)
-def test_nothing_but_plain_files_comes_out_of_a_backup(tmp_path: Path, name: str, kind: bytes) -> None:
-    file = tar_with(tmp_path / "b.tar", name, kind=kind)
-
-    code, out, err = run("restore", file, "--data", tmp_path / "data")
-
-    assert (code, out) == (1, [])
-    assert err == [f"error: {name!r} does not belong into a backup; nothing was restored"]
-    assert list((tmp_path / "data").iterdir()) == []
-    assert not (tmp_path / "evil").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"no tar at all" * 100, b"\0" * 10240])
