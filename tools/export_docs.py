@@ -153,6 +153,7 @@ _SDK_GROUPS = {
         "Start",
         "Redelivery",
         "Subscription",
+        "Redelivery",
         "Delivery",
         "Message",
         "DeadLetter",

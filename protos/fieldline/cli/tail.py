@@ -71,6 +71,8 @@ async def _tail(
         seen = 0
         async with runtime.subscribe(filters, start=Start.at(begin), ack="manual") as subscription:
             while (delivery := await subscription.next_delivery(until_offset=end)) is not None:
+                if delivery.is_volatile:  # nothing of that kind is kept
+                    continue
                 newest.append(delivery)
                 seen += 1
                 if delivery.offset >= end:  # it has come since we asked where the end is
@@ -110,4 +112,5 @@ def _sentence(row: dict[str, Any]) -> str:
     headers = row.get("headers")
     shown = "  " + " ".join(f"{key}={value}" for key, value in headers.items()) if headers else ""
     said = line(row) if row.get("text") is None else f"{row['topic']}  {row['text']}"
-    return harmless(f"{row['offset']:>8}  {row['published_at']}  {row['producer']}  {said}{shown}")
+    offset = "-" if row["offset"] < 0 else row["offset"]
+    return harmless(f"{offset:>8}  {row['published_at']}  {row['producer']}  {said}{shown}")
