@@ -1,14 +1,33 @@
-"""What a hub looks like to those who look after it: its subscriptions and dead letters, as of this moment."""
+"""What a hub looks like to those who look after it: topics, subscriptions, dead letters, as of this moment."""
 
 from collections.abc import Iterator
 
+from fieldline.topics import matches
 from fieldline.v1 import hub_pb2
 from fieldline_cloud.hub.broker import Broker
 from fieldline_cloud.hub.core.record import Record
-from fieldline_cloud.hub.reports import DeadLetterReport, MemberReport, SubscriptionReport
+from fieldline_cloud.hub.reports import DeadLetterReport, MemberReport, SubscriptionReport, TopicReport
 from fieldline_cloud.hub.subscribers import DurableDesk, LiveSubscriber
 
-__all__ = ["dead_letter_report", "subscription_reports"]
+__all__ = ["dead_letter_report", "subscription_reports", "topic_reports"]
+
+
+def topic_reports(broker: Broker, topic_filter: str = "") -> Iterator[TopicReport]:
+    """The topics that match (empty: all), in the order in which they came."""
+    for topic, count in list(broker.topics.items()):
+        if topic_filter and not matches(topic_filter, topic):
+            continue
+        policy = broker.policies.of(topic)
+        yield TopicReport(
+            topic=topic,
+            last_offset=None if count.last_offset < 0 else count.last_offset,
+            policy=policy.filter,
+            frames=count.frames,
+            bytes=count.bytes,
+            partitions=policy.partitions,
+            durable=policy.durable,
+            subscribers=broker.readers(topic),
+        )
 
 
 def subscription_reports(broker: Broker, *, only_durable: bool = False) -> Iterator[SubscriptionReport]:

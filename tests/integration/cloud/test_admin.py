@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 
-from fieldline import AdminClient, HubUnavailable, Refused
+from fieldline import AdminClient, HubUnavailable, Purged, Refused
 from fieldline.client.channel import ADMIN_SERVICE
 from fieldline.v1 import admin_pb2, hub_pb2
 from fieldline_cloud.hub import Hub
@@ -91,6 +91,37 @@ async def test_topics_are_listed_with_those_who_read_them(client: Client, admin:
 
     assert everything == {"t/a": 1, "t/b": 1, "x": 0}
     assert some == ["t/a", "t/b"]
+
+
+async def test_a_topic_says_what_was_stored_of_it_and_which_policy_it_has(tmp_path: Path) -> None:
+    topics = [{"filter": "t/+", "partitions": 4}]
+    async with (
+        running_hub(tmp_path, topics=topics) as hub,
+        Client(address(hub)) as client,
+        AdminClient(address(hub)) as admin,
+    ):
+        await published(client, "t/a", "x", "t/a")
+        first, second = [one async for one in admin.topics()]
+
+    assert (first.topic, first.policy, first.partitions, first.durable) == ("t/a", "t/+", 4, True)
+    assert (first.frames, first.last_offset, first.bytes > 0) == (2, 2, True)
+    assert (second.policy, second.partitions, second.last_offset) == ("", 1, 1)
+    async with running_hub(tmp_path) as hub, AdminClient(address(hub)) as admin:
+        assert [(one.topic, one.frames, one.last_offset) async for one in admin.topics()] == [
+            ("t/a", 0, None),
+            ("x", 0, None),
+        ]
+
+
+async def test_purged_frames_are_gone_for_every_reader(client: Client, admin: AdminClient) -> None:
+    await published(client, "t/a", "t/b", "x", "t/a")
+
+    assert await admin.purge("t/#", below_offset=3) == Purged(2, 3)
+    assert await admin.purge("t/#", below_offset=3) == Purged(0, 3)
+    assert await admin.purge("#", before_ms=1_000) == Purged(0, 0)
+
+    reader = await opened(client, "#", start=hub_pb2.Start(earliest=True))
+    assert [one.frame.topic for one in await reader.take(2)] == ["x", "t/a"]
 
 
 async def test_subscriptions_are_listed_held_or_not_with_their_members_and_backlog(

@@ -22,7 +22,7 @@ from fieldline.topics import check_filter, check_name
 from fieldline.v1 import admin_pb2, hub_pb2
 from fieldline_cloud.hub.broker import Broker
 from fieldline_cloud.hub.errors import HubRefusal
-from fieldline_cloud.hub.overview import dead_letter_report, subscription_reports
+from fieldline_cloud.hub.overview import dead_letter_report, subscription_reports, topic_reports
 from fieldline_cloud.hub.reports import DeadLetterReport, SubscriptionReport, TopicReport
 from fieldline_cloud.hub.rpc.gate import Caller
 
@@ -126,7 +126,7 @@ class AdminService:
             ) from None
 
     async def _topics(self, request: admin_pb2.ListTopicsRequest) -> AsyncGenerator[Message, None]:
-        for report in self._broker.topic_reports(_filter(request.filter) if request.filter else ""):
+        for report in topic_reports(self._broker, _filter(request.filter) if request.filter else ""):
             yield _topic_info(report)
 
     async def _subscriptions(self, request: admin_pb2.ListSubscriptionsRequest) -> AsyncGenerator[Message, None]:
