@@ -153,6 +153,7 @@ _SDK_GROUPS = {
         "Start",
         "Redelivery",
         "Subscription",
+        "Redelivery",
         "Delivery",
         "Message",
         "DeadLetter",
@@ -196,6 +197,16 @@ _SDK_GROUPS = {
         "RequestFailed",
         "Closed",
     ),
+    "Agents, and looking after a hub": (
+        "Agent",
+        "AgentInfo",
+        "AdminClient",
+        "TopicInfo",
+        "SubscriptionInfo",
+        "MemberInfo",
+        "DeadLetterInfo",
+        "Purged",
+    ),
     "For those who bring their own frames": ("FrameProducer", "FrameSource"),
 }
 _MADE_FOR_YOU = {
@@ -232,6 +243,9 @@ _LIMIT_SENTENCES = {
     "BATCH_STRING_BYTES_MAX": "bytes of one tag name or text value",
     "BATCH_STRINGS_BYTES_MAX": "bytes of all names and texts of a batch",
     "ZSTD_WINDOW_BYTES_MAX": "bytes of the window a zstd frame may ask for",
+    "CAPABILITIES_PER_AGENT_MAX": "capabilities of one agent",
+    "CAPABILITY_BYTES_MAX": "bytes of a capability, key and value together, as UTF-8",
+    "VERSION_BYTES_MAX": "bytes of an agent's version",
     "IN_FLIGHT_BYTES_MAX": "bytes of frames without an ack, per publish stream; a hub may allow less",
     "IN_FLIGHT_FRAMES_MAX": "frames without an ack, per publish stream of the SDK",
     "TTL_S_MAX": "seconds of a message's time to live (49 days)",
@@ -323,6 +337,9 @@ def _commands(name: str, command: Any) -> Iterator[tuple[str, Callable[..., Any]
     if not isinstance(command, typer.Typer):
         yield name, command
         return
+    bare = command.registered_callback
+    if bare is not None and bare.callback is not None and bare.invoke_without_command is True:
+        yield name, bare.callback
     for one in command.registered_commands:
         assert one.callback is not None
         yield f"{name} {one.name or one.callback.__name__.replace('_', '-')}", one.callback
@@ -354,6 +371,8 @@ def _parameters(function: Callable[..., Any]) -> Iterator[tuple[inspect.Paramete
     hints = get_type_hints(function, include_extras=True)
     for parameter in inspect.signature(function).parameters.values():
         annotation = hints[parameter.name]
+        if annotation is typer.Context:
+            continue
         info = next(one for one in get_args(annotation)[1:] if isinstance(one, ParameterInfo))
         yield parameter, info, get_args(annotation)[0]
 
@@ -362,7 +381,7 @@ def _flag(name: str, info: ParameterInfo, annotation: Any) -> str:
     assert isinstance(info, OptionInfo)
     words = [word for word in info.param_decls or () if word.startswith("-")]
     flag = words[0] if words else f"--{name.replace('_', '-')}"
-    return flag if annotation is bool else f"{flag} {_cli_type(annotation).upper()}"
+    return flag if annotation is bool else f"{flag} {info.metavar or _cli_type(annotation).upper()}"
 
 
 def _cli_type(annotation: Any) -> str:
@@ -383,6 +402,8 @@ def _help(info: ParameterInfo) -> str:
     words = [(info.help or "").rstrip(".")]
     if info.min is not None:
         words.append(f"at least {info.min:g}")
+    if info.max is not None:
+        words.append(f"at most {info.max:g}")
     if info.envvar:
         words.append(f"also from the environment variable `{info.envvar}`")
     return "; ".join(words)

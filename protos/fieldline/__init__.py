@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fieldline.access import Access, Tls
+    from fieldline.agent import Agent, AgentInfo
+    from fieldline.client.admin import AdminClient
     from fieldline.client.coalescing import Coalescing
     from fieldline.client.message import DeadLetter, Delivery, Message
     from fieldline.client.pool import PoolStatistics, RuntimePool
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
         RequestTimeout,
         SequenceGap,
     )
+    from fieldline.looking_after import DeadLetterInfo, MemberInfo, Purged, SubscriptionInfo, TopicInfo
     from fieldline.model import Alert, AlertState, DeviceId, Evidence, Quality, Reading, Severity, Task, TaskState
     from fieldline.partitions import partition, partition_topic
 
@@ -48,6 +51,9 @@ __version__ = "0.1.0"
 __all__ = [
     "Access",
     "AckTimeout",
+    "AdminClient",
+    "Agent",
+    "AgentInfo",
     "Alert",
     "AlertState",
     "BadName",
@@ -57,6 +63,7 @@ __all__ = [
     "Coalescing",
     "ConfigError",
     "DeadLetter",
+    "DeadLetterInfo",
     "DecodeError",
     "Delivery",
     "DeviceId",
@@ -68,10 +75,12 @@ __all__ = [
     "HubError",
     "HubUnavailable",
     "LimitError",
+    "MemberInfo",
     "Message",
     "Nacked",
     "NoReceiver",
     "PoolStatistics",
+    "Purged",
     "Quality",
     "RateLimited",
     "Reading",
@@ -88,9 +97,11 @@ __all__ = [
     "Severity",
     "Start",
     "Subscription",
+    "SubscriptionInfo",
     "Task",
     "TaskState",
     "Tls",
+    "TopicInfo",
     "__version__",
     "partition",
     "partition_topic",
@@ -103,6 +114,11 @@ _HOMES = {
         "Tls",
     ),
     "fieldline.client.coalescing": ("Coalescing",),
+    "fieldline.agent": (
+        "Agent",
+        "AgentInfo",
+    ),
+    "fieldline.client.admin": ("AdminClient",),
     "fieldline.client.message": (
         "DeadLetter",
         "Delivery",
@@ -147,6 +163,13 @@ _HOMES = {
         "RequestFailed",
         "RequestTimeout",
         "SequenceGap",
+    ),
+    "fieldline.looking_after": (
+        "DeadLetterInfo",
+        "MemberInfo",
+        "Purged",
+        "SubscriptionInfo",
+        "TopicInfo",
     ),
     "fieldline.model": (
         "Alert",

@@ -40,3 +40,8 @@ TTL_S_MAX: Final = 49 * 24 * 3600
 # What waits to be handed over as it is: volatile messages of one client. At either bound the oldest are dropped.
 VOLATILE_QUEUE_BYTES_MAX: Final = 4 << 20
 VOLATILE_WAIT_S_MAX: Final = 2.0
+
+# What an agent says of itself on joining (fieldline.agent).
+CAPABILITIES_PER_AGENT_MAX: Final = 32
+CAPABILITY_BYTES_MAX: Final = 256
+VERSION_BYTES_MAX: Final = 64

@@ -4,16 +4,13 @@ import asyncio
 import contextlib
 import json
 import math
-import os
 import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import pytest
 
@@ -21,42 +18,10 @@ from fieldline import Alert, AlertState, DeviceId, Evidence, FrameProducer, Qual
 from fieldline.wire.frames import ENCODING_READINGS, build_frame
 from fieldline.wire.plant import encode_alert
 from fieldline.wire.readings import encode_readings
+from tests.integration.command_line import DEADLINE_S, finish, run, start
 
-DEADLINE_S = 20.0
 PUMP = DeviceId("demo", "hall-a", "pump-1")
 AT_NS = 1_700_000_000_123_000_000
-
-
-PROGRAM = Path(sys.executable).with_name("fieldline")
-
-
-def start(*words: object, hub: str = "", stdin: int | IO[str] = subprocess.DEVNULL) -> subprocess.Popen[str]:
-    environment = {**os.environ, "FIELDLINE_HUB": hub, "COLUMNS": "200", "NO_COLOR": "1"}
-    return subprocess.Popen(
-        [str(PROGRAM), *map(str, words)],
-        env=environment,
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    )
-
-
-def run(*words: object, hub: str = "", given: str | None = None) -> tuple[int, list[str], list[str]]:
-    """Exit code, lines on stdout, lines on stderr."""
-    process = start(*words, hub=hub, stdin=subprocess.DEVNULL if given is None else subprocess.PIPE)
-    try:
-        out, err = process.communicate(given, timeout=DEADLINE_S)
-    finally:
-        process.kill()
-        process.wait()
-    return process.returncode, out.splitlines(), err.splitlines()
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=DEADLINE_S)
-    return process.returncode, out, err
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,13 @@ from typing import assert_type
 
 import fieldline
 from fieldline import (
+    AdminClient,
+    Agent,
+    AgentInfo,
     Alert,
     Coalescing,
     ConfigError,
+    DeadLetterInfo,
     Delivery,
     DeviceId,
     FieldlineError,
@@ -27,7 +31,9 @@ from fieldline import (
     RuntimePool,
     Severity,
     Start,
+    SubscriptionInfo,
     Tls,
+    TopicInfo,
     tracing,
 )
 
@@ -35,6 +41,26 @@ from fieldline import (
 def shows_who_it_is() -> None:
     Runtime("hub:50051", name="agent", tls=Tls(ca="ca.crt", certificate="agent.crt", key="agent.key"), token="t")
     Runtime("hub:50051", name="agent", tls=True)  # type: ignore[arg-type]  # which authority to believe must be said
+
+
+async def says_what_it_is() -> None:
+    async with Runtime("127.0.0.1:50051", name="agent", agent=Agent("watch", capabilities={"a": "b"})) as runtime:
+        assert_type(await runtime.agents(serving="jobs/a"), list[AgentInfo])
+    Agent()  # type: ignore[call-arg]  # what kind it is must be said
+    Agent("watch").kind = "other"  # type: ignore[misc]  # frozen
+
+
+async def looks_after() -> None:
+    async with AdminClient("127.0.0.1:50051", timeout_s=5.0) as admin:
+        async for topic in admin.topics("readings/#"):
+            assert_type(topic, TopicInfo)
+            assert_type(topic.last_offset, int | None)
+        async for subscription in admin.subscriptions(only_durable=True):
+            assert_type(subscription, SubscriptionInfo)
+        async for letter in admin.dead_letters("export", limit=10):
+            assert_type(letter, DeadLetterInfo)
+        assert_type(await admin.replay("export"), int)
+        await admin.drop("export", 5)  # type: ignore[arg-type]  # several offsets, or None for all
 
 
 async def publishes() -> None:

@@ -12,7 +12,7 @@ from fieldline.access import Access
 from fieldline.access_settings import hub_access
 from fieldline.cli import new_app
 from fieldline.cli.options import start_logging
-from fieldline.cli.until_stopped import until_stopped
+from fieldline.cli.until_stopped import run_until_stopped
 from fieldline.config import FileSettings, load
 from fieldline_cloud.agents.bus import Bus
 
@@ -98,28 +98,15 @@ async def _run(
     metrics: str | None,
     gauges: Mapping[str, Callable[[], int]],
 ) -> None:
-    from fieldline import Runtime
+    from fieldline import Agent, Runtime, __version__
     from fieldline.observe import MetricsServer
     from fieldline_cloud.agents.metrics import StatsCollector
 
     with ExitStack() as at_end:
-        async with Runtime(address, name=name, tls=access.tls, token=access.token) as runtime:
+        agent = Agent(kind, __version__)
+        async with Runtime(address, name=name, tls=access.tls, token=access.token, agent=agent) as runtime:
             if metrics:
                 collector = StatsCollector(kind, running.stats, gauges)
                 server = MetricsServer(metrics, collector, lambda: {"ok": runtime.connected})
                 at_end.callback(server.close)
-            await _until_stopped_or_failed(running.run(runtime))
-
-
-async def _until_stopped_or_failed(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` until a signal, then cancel it and wait for its end; raise what it raises."""
-    working = asyncio.ensure_future(work)
-    stopping = asyncio.ensure_future(until_stopped())
-    try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        working.cancel()
-        stopping.cancel()
-        await asyncio.wait({working, stopping})
-    if not working.cancelled():
-        working.result()
+            await run_until_stopped(running.run(runtime))

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from fieldline.topics import matches
 from fieldline.v1 import hub_pb2
 from fieldline.wire.frames import ENCODING_READINGS
 from fieldline_cloud.hub.committer import Committer, Lane
@@ -31,7 +32,7 @@ from fieldline_cloud.hub.own_frames import OwnFrames
 from fieldline_cloud.hub.settings import HubSettings
 from fieldline_cloud.hub.subscribers import DurableSeat, LiveSubscriber, OpenRequest, Subscriber, Taker
 
-__all__ = ["Broker", "BrokerStatistics"]
+__all__ = ["Broker", "BrokerStatistics", "TopicCount"]
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,15 @@ class BrokerStatistics:
     subscribe_streams: int = 0
 
 
+@dataclass(slots=True)
+class TopicCount:
+    """What was stored of one topic since the hub was started. `last_offset` -1: nothing."""
+
+    frames: int = 0
+    bytes: int = 0
+    last_offset: int = -1
+
+
 class Broker:
     """Shared state of all streams. Everything here happens in the event loop's thread."""
 
@@ -74,7 +84,8 @@ class Broker:
         self._rules = settings.retention_rules()
         self.policies = self._rules.policies
         self._index: TopicIndex[Taker] = TopicIndex()
-        self._topics = set(engine.topics())
+        self.topics = {topic: TopicCount() for topic in engine.topics()}
+        """Every topic the log has been given, whatever is left of it."""
         self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="hub-reader")
         self.committer = Committer(
             engine,
@@ -119,7 +130,7 @@ class Broker:
         `lane` is the publish stream's own: once frames of it could not be stored, none behind them is.
         """
         for frame in frames:
-            if frame.topic not in self._topics and frame.durable:
+            if frame.topic not in self.topics and frame.durable:
                 self._new_topic(frame.topic)
         while not self.committer.room.is_set():  # whoever was woken first may have taken the room
             await self.committer.room.wait()
@@ -148,6 +159,10 @@ class Broker:
             taker.offer(record)
         return bool(takers)
 
+    def readers(self, topic: str) -> int:
+        """How many open subscriptions match a topic; one with several clients counts once."""
+        return len(self._index.match(topic))
+
     def has_receiver(self, topic: str) -> bool:
         """Whether somebody listens to a topic, or a durable subscription waits for it."""
         return bool(self._index.match(topic)) or self.durables.would_take(topic)
@@ -160,9 +175,9 @@ class Broker:
             self.receipts.expect(record.offset, tell)
 
     def _new_topic(self, topic: str) -> None:
-        if len(self._topics) >= self.settings.limits.topics_max:
+        if len(self.topics) >= self.settings.limits.topics_max:
             raise HubRefusal.too_many("topics", self.settings.limits.topics_max, "limits.topics_max")
-        self._topics.add(topic)
+        self.topics[topic] = TopicCount()
 
     def _dispatch(self, outcomes: list[Appended]) -> None:
         """Offer what was just committed to whoever wants it; runs once per group, in log order."""
@@ -177,6 +192,10 @@ class Broker:
                     statistics.frames_stored += 1
                     statistics.bytes_stored += len(record.delivery)
                     self.tail = record.offset + 1
+                    if (count := self.topics.get(record.topic)) is not None:
+                        count.frames += 1
+                        count.bytes += len(record.delivery)
+                        count.last_offset = record.offset
                 for taker in match(record.topic):
                     taker.offer(record)
 
@@ -316,6 +335,18 @@ class Broker:
         rules, now_ms, hold = self._rules, time.time_ns() // 1_000_000, self.durables.hold_offset
         retained = await self.in_reader(lambda: self._engine.retain(rules, now_ms=now_ms, hold_offset=hold))
         self.statistics.frames_trimmed += retained.frames
+
+    async def purge(self, topic_filter: str, below_offset: int, before_ms: int) -> tuple[int, int]:
+        """Forget frames of matching topics: below an offset (0: all), stored before a Unix time (0: whenever).
+
+        Returns for how many topics that is new, and below which offset their frames are gone. Raises StorageError.
+        """
+        engine, below = self._engine, min(below_offset or self.tail, self.tail)
+        if before_ms:
+            below = min(below, await self.in_reader(lambda: engine.offset_since(before_ms)))
+        topics = await self.committer.call(lambda: engine.purge(lambda topic: matches(topic_filter, topic), below))
+        assert isinstance(topics, int)
+        return topics, below
 
     async def shut(self) -> None:
         """Commit what has come and close the log."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Mapping
 from typing import Any, Self
 
 from fieldline.errors import ConfigError
@@ -11,6 +12,7 @@ from fieldline_cloud.hub.broker import Broker
 from fieldline_cloud.hub.engines.base import StorageError
 from fieldline_cloud.hub.engines.segments import SEGMENT_BYTES, SegmentEngine
 from fieldline_cloud.hub.metrics import HubCollector
+from fieldline_cloud.hub.rpc.attend import Attendance
 from fieldline_cloud.hub.rpc.gate import Gate
 from fieldline_cloud.hub.rpc.server import Door, HubServer
 from fieldline_cloud.hub.settings import HubSettings
@@ -48,6 +50,16 @@ class Hub:
         """Streams ended with an error, by code."""
         return self._server.refusals
 
+    @property
+    def attendance(self) -> Attendance:
+        """Which agents are present."""
+        return self._server.attendance
+
+    @property
+    def admin_calls(self) -> Mapping[str, int]:
+        """Calls of the Admin service that were let in, by method."""
+        return self._server.admin.calls
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self
@@ -69,7 +81,10 @@ class Hub:
         except BaseException:
             await self.broker.shut()
             raise
-        self._chores = [asyncio.create_task(self._trim_forever(), name="retention")]
+        self._chores = [
+            asyncio.create_task(self._trim_forever(), name="retention"),
+            asyncio.create_task(self._server.attendance.watch(), name="attendance"),
+        ]
         if self.settings.auth or self.settings.tls:
             every_s = self.settings.auth.check_every_s if self.settings.auth else _CHECK_EVERY_S
             self._chores.append(asyncio.create_task(self._server.watch(every_s), name="access"))

@@ -34,7 +34,7 @@ _OF_DURABLES: tuple[tuple[str, str, Callable[[DurableCounts], int]], ...] = (
 
 
 class HubCollector(Collector):
-    """Everything a hub can say about itself. Labels: error code and durable, both bounded by settings."""
+    """Everything a hub can say about itself. Labels: error code, durable and method; all are bounded."""
 
     def __init__(self, hub: "Hub") -> None:
         self._hub = hub
@@ -47,6 +47,8 @@ class HubCollector(Collector):
         yield self._commits()
         yield self._refusals()
         yield from self._backlog()
+        yield from self._agents()
+        yield self._admin_calls()
 
     def _traffic(self) -> Iterator[Metric]:
         counters = self._hub.broker.statistics
@@ -165,3 +167,20 @@ class HubCollector(Collector):
             yield counted
         failures = broker.committer.statistics.failures
         yield CounterMetricFamily("fieldline_hub_commit_failures", "Group commits that failed.", value=failures)
+
+    def _agents(self) -> Iterator[Metric]:
+        attendance = self._hub.attendance
+        counters = attendance.statistics
+        yield GaugeMetricFamily("fieldline_hub_agents", "Agents that are present.", value=len(attendance.registry))
+        for name, text, value in (
+            ("joins", "Agents that joined.", counters.joins),
+            ("leaves", "Agents that left.", counters.leaves),
+            ("timeouts", "Agents that fell silent, and were taken to be gone.", counters.timeouts),
+        ):
+            yield CounterMetricFamily(f"fieldline_hub_agent_{name}", text, value=value)
+
+    def _admin_calls(self) -> Metric:
+        family = CounterMetricFamily("fieldline_hub_admin_calls", "Admin calls that were let in.", labels=["method"])
+        for method, count in self._hub.admin_calls.items():
+            family.add_metric([method], count)
+        return family

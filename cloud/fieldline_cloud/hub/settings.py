@@ -74,11 +74,13 @@ class HubLimits(Settings):
     dead_letters_max: int = Field(default=10_000, ge=1)
     """Dead letters replayed or dropped by one command."""
     streams_max: int = Field(default=20_000, ge=1)
-    """Publish and subscribe streams at once; further ones are refused."""
+    """Streams and other calls at once; further ones are refused."""
     topics_max: int = Field(default=100_000, ge=1)
     """Different topics in the log; frames to further ones are refused."""
     durables_max: int = Field(default=10_000, ge=1)
     """Durable subscriptions known; further ones are refused."""
+    agents_max: int = Field(default=10_000, ge=1)
+    """Agents present at once; further ones are refused."""
 
 
 class TopicRetention(Settings):
@@ -183,6 +185,8 @@ class IdentitySettings(Settings):
     """Client and producer names it may use beside its own and those that begin with its own and a dot; `*` ends one."""
     durables: tuple[NamePattern, ...] = ()
     """Durable names it may use beside its own and those that begin with its own and a dot; `*` ends one."""
+    admin: bool = False
+    """Whether it may look after the hub: see what it holds, replay dead letters, delete, purge, back up."""
     limits: IdentityLimits = IdentityLimits()
     """What it may use."""
 
@@ -194,6 +198,7 @@ class IdentitySettings(Settings):
             subscribe=self.subscribe,
             producers=self.producers,
             durables=self.durables,
+            admin=self.admin,
             streams_max=self.limits.streams,
             bytes_s_max=self.limits.bytes_s,
             frames_s_max=self.limits.frames_s,

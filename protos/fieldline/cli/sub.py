@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -12,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from fieldline.cli.options import CONNECT_TIMEOUT_S, HubOption, check_hub, hub_access_from_environment
-from fieldline.cli.until_stopped import until_stopped
+from fieldline.cli.until_stopped import a_closed_pipe_is_the_end, run_until_stopped
 from fieldline.errors import ConfigError, DecodeError
 from fieldline.topics import check_filter, check_name
 
 if TYPE_CHECKING:
     from fieldline import Delivery, Start, Subscription
 
-__all__ = ["rows", "sub"]
+__all__ = ["row_writer", "rows", "sub"]
 
 _OFFSET_MAX = (1 << 63) - 1
 
@@ -52,27 +51,17 @@ def sub(
     begin = _start(start)
     from fieldline import Runtime
 
-    write = _writer(sys.stdout, as_json)
+    write = row_writer(sys.stdout, as_json)
 
     async def follow() -> None:
         async with (
             Runtime(hub, name=name, tls=access.tls, token=access.token, connect_timeout_s=CONNECT_TIMEOUT_S) as runtime,
             runtime.subscribe(filters, durable=durable, start=begin, ack="manual") as subscription,
         ):
-            printing = asyncio.ensure_future(_print(subscription, write, count, until_end))
-            stopping = asyncio.ensure_future(until_stopped())
-            done, _ = await asyncio.wait([printing, stopping], return_when=asyncio.FIRST_COMPLETED)
-            for task in (printing, stopping):
-                task.cancel()
-            await asyncio.wait([printing, stopping])
-            if printing in done:
-                printing.result()
+            await run_until_stopped(_print(subscription, write, count, until_end))
 
-    try:
+    with a_closed_pipe_is_the_end():
         asyncio.run(follow())
-    except BrokenPipeError:
-        # `fieldline sub ... | head` is a normal way to use it; Python must not try to flush the rest at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _start(word: str) -> "Start":
@@ -165,11 +154,15 @@ def _decoder(topic: str) -> Callable[[bytes], dict[str, Any]]:
     return {"alerts": alert_row, "tasks": task_row}.get(topic.split("/", 1)[0], message_row)
 
 
-def _writer(out: TextIO, as_json: bool) -> Callable[[dict[str, Any]], None]:
+def row_writer(
+    out: TextIO, as_json: bool, sentence: Callable[[dict[str, Any]], str] | None = None
+) -> Callable[[dict[str, Any]], None]:
+    """What prints a row: as JSON, or as a sentence for people."""
     from fieldline.cli.text import line
 
+    said = sentence or line
     if isinstance(out, io.TextIOWrapper):  # JSON is UTF-8, whatever the terminal is
         out.reconfigure(encoding="utf-8" if as_json else None, errors="backslashreplace")
     if as_json:
         return lambda row: print(json.dumps(row, ensure_ascii=False), file=out)
-    return lambda row: print(line(row), file=out)
+    return lambda row: print(said(row), file=out)

@@ -9,7 +9,7 @@ from fieldline.errors import DecodeError
 from fieldline.model import Value
 from fieldline.wire.plant import decode_alert, decode_task
 
-__all__ = ["alert_row", "line", "message_row", "plain_value", "task_row", "timestamp"]
+__all__ = ["alert_row", "harmless", "line", "message_row", "plain_value", "task_row", "timestamp"]
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
@@ -92,8 +92,13 @@ def message_row(content: bytes) -> dict[str, Any]:
 
 
 def line(row: dict[str, Any]) -> str:
-    """A row for people, on one line. Control characters are shown, not obeyed: the terminal is not the publisher's."""
-    return _sentence(row).translate(_CONTROL)
+    """A row for people, on one line."""
+    return harmless(_sentence(row))
+
+
+def harmless(text: str) -> str:
+    """On one line, with control characters shown, not obeyed: the terminal is not the publisher's."""
+    return text.translate(_CONTROL)
 
 
 def _sentence(row: dict[str, Any]) -> str:

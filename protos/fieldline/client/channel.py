@@ -9,10 +9,21 @@ from fieldline import __version__
 from fieldline.limits import GRPC_MESSAGE_BYTES_MAX, PROTOCOL_VERSION
 from fieldline.v1 import hub_pb2
 
-__all__ = ["PUBLISH_METHOD", "SUBSCRIBE_METHOD", "hello", "open_channel"]
+__all__ = [
+    "ADMIN_SERVICE",
+    "ATTEND_METHOD",
+    "LIST_AGENTS_METHOD",
+    "PUBLISH_METHOD",
+    "SUBSCRIBE_METHOD",
+    "hello",
+    "open_channel",
+]
 
 PUBLISH_METHOD = "/fieldline.v1.Hub/Publish"
 SUBSCRIBE_METHOD = "/fieldline.v1.Hub/Subscribe"
+ATTEND_METHOD = "/fieldline.v1.Hub/Attend"
+LIST_AGENTS_METHOD = "/fieldline.v1.Hub/ListAgents"
+ADMIN_SERVICE = "/fieldline.v1.Admin"
 
 # Keepalive notices a peer that vanished without a word (power cut, pulled cable) within 30 + 10 s. The hub allows pings
 # down to every 10 s (fieldline_cloud.hub.server), so ours can never draw a GOAWAY too_many_pings.

@@ -1,22 +1,25 @@
 """The way to one hub: a channel, and a new one as soon as the certificate files have changed."""
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
+from google.protobuf.message import Message
 
 from fieldline.access import Access, Tls
 from fieldline.client.channel import open_channel
 from fieldline.client.status import from_rpc_error
-from fieldline.errors import ConfigError, HubError
+from fieldline.errors import ConfigError, HubError, HubUnavailable
 
 __all__ = ["Link"]
 
 log = logging.getLogger(__name__)
 
+_R = TypeVar("_R")
 Stamp = tuple[tuple[int, int, int], ...]
 
 
@@ -30,7 +33,7 @@ class _Life:
 
 
 class Link:
-    """Opens streams to the hub at `address`.
+    """Opens streams to the hub at `address`, and asks it.
 
     gRPC cannot change the certificates of a channel. So every new stream looks at the files' times, and where they have
     changed it is opened on a new channel; an old one is closed once it carries no stream. Raises ConfigError for files
@@ -57,6 +60,40 @@ class Link:
         call.add_done_callback(lambda _: self._ended(life))
         return call
 
+    async def ask(
+        self, method: str, request: Message, deserializer: Callable[[bytes], _R], *, timeout_s: float | None
+    ) -> _R:
+        """The answer to one request. Raises HubError, HubUnavailable if there is none within `timeout_s`."""
+        await self._renew()
+        life = self._life
+        life.calls += 1
+        call = life.channel.unary_unary(method, request_serializer=_serialised, response_deserializer=deserializer)
+        try:
+            return await call(request, metadata=self._metadata, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise self.explain(error) from error
+        finally:
+            self._ended(life)
+
+    async def ask_many(
+        self, method: str, request: Message, deserializer: Callable[[bytes], _R]
+    ) -> AsyncGenerator[_R, None]:
+        """The answers to one request, as they come; the hub sends no more than are read. Raises HubError."""
+        await self._renew()
+        life = self._life
+        life.calls += 1
+        call = life.channel.unary_stream(method, request_serializer=_serialised, response_deserializer=deserializer)(
+            request, metadata=self._metadata
+        )
+        try:
+            async for answer in call:
+                yield answer
+        except grpc.aio.AioRpcError as error:
+            raise self.explain(error) from error
+        finally:
+            call.cancel()
+            self._ended(life)
+
     def explain(self, error: grpc.aio.AioRpcError) -> HubError:
         """How a stream ended, as one of our errors."""
         return from_rpc_error(error, self.address, tls=self.access.tls is not None)
@@ -64,6 +101,18 @@ class Link:
     async def ready(self) -> None:
         """Return once connected; waits for ever if no hub answers."""
         await self._life.channel.channel_ready()
+
+    async def reach(self, timeout_s: float) -> None:
+        """Return once connected; HubUnavailable if no hub answers within `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.ready()
+        except TimeoutError:
+            raise HubUnavailable(
+                f"no hub answers at {self.address} within {timeout_s:g} s; "
+                "start one with 'fieldline hub', or check the address"
+                + (" and the certificates" * bool(self.access.tls))
+            ) from None
 
     async def close(self) -> None:
         """End all streams and connections."""
@@ -96,6 +145,10 @@ class Link:
             return _Life(open_channel(self.address), ())
         stamp = _stamp(tls)  # before reading: a change in between is seen next time
         return _Life(open_channel(self.address, _credentials(tls)), stamp)
+
+
+def _serialised(request: Message) -> bytes:
+    return request.SerializeToString()
 
 
 def _stamp(tls: Tls) -> Stamp:

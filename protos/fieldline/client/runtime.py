@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 from fieldline.access import Access, Tls
+from fieldline.agent import Agent, AgentInfo
 from fieldline.client.backoff import Backoff
 from fieldline.client.coalescing import Coalescing
 from fieldline.client.handled import HandledSubscription, Handler
 from fieldline.client.link import Link
+from fieldline.client.presence import Presence, list_agents
 from fieldline.client.producer import FrameProducer
 from fieldline.client.publisher import Publisher
 from fieldline.client.questions import Reply
@@ -30,7 +32,8 @@ class Runtime(Publisher):
     `name` is how the hub knows this client: `[A-Za-z0-9_.-]{1,64}`. `tls` and `token` are what it shows a hub that asks
     who it is; such a hub takes only names that belong to that identity. Publishing needs no connection at the moment it
     is called: messages wait, within bounds, and are sent again until the hub has acknowledged them, each stored once.
-    Leaving the context waits up to `close_timeout_s` for what is still unacknowledged.
+    Leaving the context waits up to `close_timeout_s` for what is still unacknowledged. With `agent` it joins the hub's
+    list of agents while it is open, again after every loss.
 
     If the hub refuses this client for good (a protocol it does not speak, a topic it does not allow), or a handler
     raises, the body of the `async with` is cancelled and the error is raised from it.
@@ -46,6 +49,7 @@ class Runtime(Publisher):
         coalescing: Coalescing | None = None,
         close_timeout_s: float = 5.0,
         connect_timeout_s: float | None = None,
+        agent: Agent | None = None,
     ) -> None:
         self.address = address
         self.name = check_name(name, "runtime name")
@@ -55,6 +59,7 @@ class Runtime(Publisher):
         self._close_timeout_s = close_timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._requests: Requester | None = None
+        self._agent = agent
         self._link: Link | None = None
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -68,12 +73,14 @@ class Runtime(Publisher):
         self._link = Link(self.address, self._access)
         if self._connect_timeout_s is not None:
             try:
-                await self._reach(self._connect_timeout_s)
+                await self._link.reach(self._connect_timeout_s)
             except HubUnavailable:
                 await self._link.close()
                 raise
         await self._group.__aenter__()
         self._open = True
+        if self._agent is not None:
+            self._spawn(Presence(self._link, self.name, self._agent).run())
         return self
 
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> bool | None:
@@ -221,6 +228,16 @@ class Runtime(Publisher):
         if self._requests is None:
             self._requests = Requester(self, self._source)
         return self._requests
+
+    async def agents(self, serving: str = "", *, timeout_s: float = 10.0) -> list[AgentInfo]:
+        """The agents that are present at the hub; with `serving` only those that serve this topic.
+
+        An agent serves a topic if an open subscription of its name matches it, or its capability `serves` does.
+        Raises HubUnavailable if the hub does not answer within `timeout_s`.
+        """
+        self._check_open()
+        assert self._link is not None
+        return await list_agents(self._link, serving, timeout_s=timeout_s)
 
     def _spawn(self, work: Any) -> None:
         task = self._group.create_task(work)

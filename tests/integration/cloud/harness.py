@@ -162,6 +162,11 @@ class Client:
     def channel(self) -> grpc.aio.Channel:
         return self._channel
 
+    def stream(self, method: str, answer: Callable[[bytes], Any]) -> Stream:
+        stream = Stream(self._channel, method, answer)
+        self._streams.append(stream)
+        return stream
+
     def publisher(self) -> Publisher:
         stream = Publisher(self._channel)
         self._streams.append(stream)

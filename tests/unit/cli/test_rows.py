@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fieldline import Delivery
-from fieldline.cli.sub import _print_delivery, _writer, rows
+from fieldline.cli.sub import _print_delivery, row_writer, rows
 from fieldline.cli.text import alert_row, line, message_row, plain_value, task_row, timestamp
 from fieldline.client.acks import Nack
 from fieldline.errors import DecodeError
@@ -168,7 +168,7 @@ def test_a_frame_that_cannot_be_read_is_named_and_done(capsys: pytest.CaptureFix
 def test_json_is_utf_8_whatever_the_terminal_speaks() -> None:
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
 
-    _writer(terminal, as_json=True)({"text": "ü"})
+    row_writer(terminal, as_json=True)({"text": "ü"})
 
     terminal.flush()
     assert terminal.buffer.getvalue() == '{"text": "ü"}\n'.encode()
@@ -177,7 +177,7 @@ def test_json_is_utf_8_whatever_the_terminal_speaks() -> None:
 def test_text_for_people_never_fails_for_a_character_the_terminal_lacks() -> None:
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
 
-    _writer(terminal, as_json=False)({"topic": "a", "text": "ü"})
+    row_writer(terminal, as_json=False)({"topic": "a", "text": "ü"})
 
     terminal.flush()
     assert terminal.buffer.getvalue() == b"a  \\xfc\n"

@@ -27,6 +27,7 @@ class Identity:
     subscribe: tuple[str, ...] = ()
     producers: tuple[str, ...] = ()
     durables: tuple[str, ...] = ()
+    admin: bool = False
     streams_max: int | None = None
     bytes_s_max: int | None = None
     frames_s_max: int | None = None
@@ -123,6 +124,12 @@ class Account:
         if any(covers(one, topic_filter) for one in self.identity.subscribe):
             return ""
         return self._not_granted("subscribe to", topic_filter, "subscribe", self.identity.subscribe)
+
+    def why_no_admin(self) -> str:
+        """Why it may not look after the hub."""
+        if self.identity.admin:
+            return ""
+        return f"identity {self.identity.name!r} may not look after this hub; give it admin: true in hub.yaml"
 
     @property
     def has_rate(self) -> bool:

@@ -1,11 +1,11 @@
-"""The gRPC server: registers the hub's service with health and reflection, and turns refusals into typed errors."""
+"""The gRPC server: registers the hub's services with health and reflection, and turns refusals into typed errors."""
 
 import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 import grpc.aio
@@ -20,6 +20,8 @@ from fieldline_cloud.hub.broker import Broker
 from fieldline_cloud.hub.core.access import Account
 from fieldline_cloud.hub.engines.base import StorageError
 from fieldline_cloud.hub.errors import HubRefusal
+from fieldline_cloud.hub.rpc.admin import ADMIN_SERVICE, AdminService
+from fieldline_cloud.hub.rpc.attend import Attendance, AttendStream
 from fieldline_cloud.hub.rpc.gate import Caller, Gate
 from fieldline_cloud.hub.rpc.publish import PublishStream
 from fieldline_cloud.hub.rpc.subscribe import SubscribeStream
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _SERVICE = "fieldline.v1.Hub"
 _PENDING_CALLS_MAX = 50_000
+_R = TypeVar("_R")
 
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", GRPC_MESSAGE_BYTES_MAX),
@@ -77,19 +80,21 @@ class HubServer:
         self._stopping = False
         self.refusals: dict[str, int] = {}
         """Refused streams by error code."""
+        self.attendance = Attendance(broker)
+        self.admin = AdminService(broker, self._serve)
 
     async def start(self, doors: Sequence[Door]) -> list[int]:
         """Listen; returns the ports. Raises OSError if an address cannot be bound."""
-        self._server.add_generic_rpc_handlers((self._handlers(),))
+        self._server.add_generic_rpc_handlers((self._handlers(), self.admin.handler()))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call,unused-ignore]  # newer stubs type it
-        services = (_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        services = (_SERVICE, ADMIN_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, self._server)
         try:
             ports = [self._open(door) for door in doors]
         except RuntimeError as error:  # gRPC's way of saying that bind failed
             raise OSError(str(error)) from error
         await self._server.start()
-        for service in ("", _SERVICE):
+        for service in ("", _SERVICE, ADMIN_SERVICE):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         return ports
 
@@ -134,6 +139,13 @@ class HubServer:
                     self._subscribe,
                     request_deserializer=hub_pb2.SubscribeRequest.FromString,
                 ),
+                "Attend": grpc.stream_stream_rpc_method_handler(
+                    self._attend,
+                    request_deserializer=hub_pb2.AttendRequest.FromString,
+                    response_serializer=hub_pb2.AttendResponse.SerializeToString,
+                ),
+                # As bytes: a request that cannot be read is then refused by us.
+                "ListAgents": grpc.unary_unary_rpc_method_handler(self._list_agents),
             },
         )
 
@@ -141,7 +153,7 @@ class HubServer:
         statistics = self._broker.statistics
         statistics.publish_streams += 1
         try:
-            await self._serve(lambda account: PublishStream(self._broker, context, account).run(), context)
+            await self._serve(lambda caller: PublishStream(self._broker, context, caller.account).run(), context)
         finally:
             statistics.publish_streams -= 1
 
@@ -149,18 +161,28 @@ class HubServer:
         statistics = self._broker.statistics
         statistics.subscribe_streams += 1
         try:
-            await self._serve(lambda account: SubscribeStream(self._broker, context, account).run(), context)
+            await self._serve(lambda caller: SubscribeStream(self._broker, context, caller.account).run(), context)
         finally:
             statistics.subscribe_streams -= 1
 
-    async def _serve(self, run: Callable[[Account | None], Awaitable[None]], context: Any) -> None:
-        """Run one stream; a refusal becomes its status. The work is a task of its own, so that a stop can end it."""
+    async def _attend(self, _: Any, context: Any) -> None:
+        await self._serve(lambda caller: AttendStream(self.attendance, context, caller).run(), context)
+
+    async def _list_agents(self, data: bytes, context: Any) -> bytes:
+        async def answer(_: Caller) -> bytes:
+            answer = await self.attendance.answer(hub_pb2.ListAgentsRequest.FromString(data))
+            return answer.SerializeToString()
+
+        return await self._serve(answer, context)
+
+    async def _serve(self, run: Callable[[Caller], Awaitable[_R]], context: Any) -> _R:
+        """Run one call; a refusal becomes its status. The work is a task of its own, so that a stop can end it."""
         caller: Caller | None = None
         try:
             self._admit()
             caller = self._gate.admit(context)
             with _counted(caller.account):
-                await self._work(run, caller)
+                return await self._work(run, caller)
         except HubRefusal as refusal:
             await self._refuse(refusal, context, caller)
         except StorageError as error:
@@ -168,8 +190,8 @@ class HubServer:
         except ProtobufDecodeError as error:
             await self._refuse(HubRefusal.protocol(f"request cannot be read: {error}"), context, caller)
 
-    async def _work(self, run: Callable[[Account | None], Awaitable[None]], caller: Caller) -> None:
-        work = asyncio.ensure_future(run(caller.account))
+    async def _work(self, run: Callable[[Caller], Awaitable[_R]], caller: Caller) -> _R:
+        work = asyncio.ensure_future(run(caller))
         self._streams[work] = caller
         try:
             await asyncio.wait([work])
@@ -183,7 +205,7 @@ class HubServer:
             sent_away = self._sent_away.pop(work, None)
         if work.cancelled():
             raise sent_away or HubRefusal.shutting_down()
-        work.result()
+        return work.result()
 
     def _admit(self) -> None:
         if self._stopping:
@@ -192,13 +214,14 @@ class HubServer:
         if len(self._streams) >= limit:
             raise HubRefusal.too_many("open streams", limit, "limits.streams_max")
 
-    async def _refuse(self, refusal: HubRefusal, context: Any, caller: Caller | None) -> None:
+    async def _refuse(self, refusal: HubRefusal, context: Any, caller: Caller | None) -> NoReturn:
         self.refusals[refusal.name] = self.refusals.get(refusal.name, 0) + 1
         self._broker.statistics.refusals += 1
         log.debug("stream refused: %s", refusal, extra={"code": refusal.name})
         self._gate.note_refusal(refusal, caller, context.peer())
         trailing = ((ERROR_KEY, refusal.to_proto().SerializeToString()),)
         await context.abort(refusal.status, str(refusal), trailing)
+        raise AssertionError("abort raises")
 
 
 def _age_options(tls: TlsSettings) -> list[tuple[str, Any]]:

@@ -174,3 +174,10 @@ def test_the_memory_of_knocks_is_bounded() -> None:
         repeats.worth_saying(str(number), "denied", 0)
 
     assert len(repeats._seen) <= 1024
+
+
+def test_only_who_was_granted_it_looks_after_the_hub() -> None:
+    assert Account(Identity("operator", admin=True)).why_no_admin() == ""
+    assert Account(AGENT).why_no_admin() == (
+        "identity 'anomaly' may not look after this hub; give it admin: true in hub.yaml"
+    )
