@@ -20,7 +20,7 @@ from fieldline.v1 import hub_pb2
 from fieldline_cloud.hub.engines.segments import SegmentEngine
 from tests.integration.cloud.harness import until
 
-__all__ = ["WANTED", "Load", "Recount", "opened_log"]
+__all__ = ["WANTED", "Load", "Recount", "opened_log", "records"]
 
 WANTED = "t/#"
 _READ_BYTES = 4 << 20
@@ -190,7 +190,9 @@ class Recount:
             assert missed == self._load.live_missed_frames, "a live subscriber lost frames that nobody counted"
 
 
-def records(engine: SegmentEngine, start: int, wanted: Callable[[str], bool] = lambda _: True) -> Iterator[Delivery]:
+def records(
+    engine: SegmentEngine, start: int = 0, wanted: Callable[[str], bool] = lambda _: True
+) -> Iterator[Delivery]:
     """The frames from `start` to the end of the log."""
     end = engine.statistics().next_offset
     while start < end:
