@@ -13,8 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fieldline import Coalescing, Delivery, Runtime, Start
-from fieldline.client.subscription import Subscription
+from fieldline import Coalescing, Delivery, Runtime, Start, Subscription
 from fieldline.topics import matches
 from fieldline.v1 import hub_pb2
 from fieldline_cloud.hub.engines.segments import SegmentEngine

@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import os
+import re
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +15,7 @@ __all__ = ["WRITES", "Call", "Strace"]
 
 # What a log does to its disk. Nothing else in the hub uses these: gRPC sends with sendmsg, and writes to eventfds.
 WRITES = ("writev", "fdatasync", "fsync", "ftruncate", "rename", "unlink")
+_CALL = re.compile(rf"^(\d+) +({'|'.join(WRITES)})\(", re.MULTILINE)
 _ATTACHED_S = 10.0
 
 
@@ -31,25 +35,49 @@ class Strace:
 
     def __init__(self, log: Path, *, at: Call | None = None, fault: str = "") -> None:
         if shutil.which("strace") is None:
-            pytest.skip("needs strace (apt-get install strace)")
-        self.log = log
-        self._words = ["-f", "-qq", "-o", str(log), "-e", f"trace={','.join(WRITES)}"]
-        if at is not None:
-            self._words += ["-e", f"inject={at.name}:{fault}:when={at.nth}"]
+            lacking = "needs strace (apt-get install strace)"
+            if os.environ.get("CI") == "true":
+                pytest.fail(lacking)
+            pytest.skip(lacking)
+        self._log = log
+        self._at = at
+        self._fault = fault
         self._process: asyncio.subprocess.Process | None = None
+
+    @staticmethod
+    def calls(log: Path) -> list[Call]:
+        """All calls in a log, in order, each once."""
+        counts: Counter[tuple[str, str]] = Counter()
+        found: dict[Call, None] = {}
+        for thread, name in _CALL.findall(log.read_text()):
+            counts[thread, name] += 1
+            found[Call(name, counts[thread, name])] = None
+        return list(found)
+
+    @property
+    def was_injected(self) -> bool:
+        """Whether the process came to the call with the fault."""
+        at = self._at
+        if at is None:
+            return False
+        said = self._log.read_text()
+        counts = Counter(_CALL.findall(said))
+        return "(INJECTED)" in said or any(name == at.name and n >= at.nth for (_, name), n in counts.items())
 
     async def attach(self, pid: int) -> None:
         """Return once nothing the process does is missed; skips the test where that is not allowed."""
+        words = ["-f", "-qq", "-o", str(self._log), "-e", f"trace={','.join(WRITES)}"]
+        if self._at is not None:
+            words += ["-e", f"inject={self._at.name}:{self._fault}:when={self._at.nth}"]
         self._process = await asyncio.create_subprocess_exec(
-            *("strace", *self._words, "-p", str(pid)), stderr=asyncio.subprocess.PIPE
+            *("strace", *words, "-p", str(pid)), stderr=asyncio.subprocess.PIPE
         )
         async with asyncio.timeout(_ATTACHED_S):
-            while f"TracerPid:\t{self._process.pid}" not in Path(f"/proc/{pid}/status").read_text():
+            while f"TracerPid:\t{self._process.pid}\n" not in Path(f"/proc/{pid}/status").read_text():
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._process.wait(), 0.002)
                     assert self._process.stderr is not None
-                    said = (await self._process.stderr.read()).decode().strip()
-                    pytest.skip(f"strace may not attach here: {said}")
+                    pytest.skip(f"strace may not attach: {(await self._process.stderr.read()).decode().strip()}")
 
     async def ended(self) -> None:
         """Return once the process has gone and the log is whole."""
