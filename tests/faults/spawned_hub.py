@@ -70,8 +70,7 @@ class SpawnedHub:
 
     async def __aexit__(self, *_: object) -> None:
         await self.kill()
-        assert self._spawner.stdin is not None
-        self._spawner.stdin.close()
+        self._spawner.kill()  # and with it a hub that was only just begun
         await self._spawner.wait()
         self._spawner._transport.close()  # type: ignore[attr-defined]  # or the pipe stays open until it is collected
 
