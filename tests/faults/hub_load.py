@@ -16,10 +16,11 @@ from pathlib import Path
 from fieldline import Coalescing, Delivery, Runtime, Start, Subscription
 from fieldline.topics import matches
 from fieldline.v1 import hub_pb2
+from fieldline.wire.frames import open_messages
 from fieldline_cloud.hub.engines.segments import SegmentEngine
 from tests.integration.cloud.harness import until
 
-__all__ = ["WANTED", "Load", "Recount", "opened_log", "records"]
+__all__ = ["WANTED", "Load", "Recount", "Stored", "opened_log", "records"]
 
 WANTED = "t/#"
 _READ_BYTES = 4 << 20
@@ -141,14 +142,14 @@ class Recount:
     def check(self, engine: SegmentEngine) -> None:
         """After a fault: what was acknowledged is there, nothing is there twice, the cursor is where it may be."""
         assert engine.damaged_bytes == 0
-        for delivery in records(engine, self._next_offset):
-            assert delivery.offset == self._next_offset, "the log has a hole"
+        for stored in records(engine, self._next_offset):
+            assert stored.offset == self._next_offset, "the log has a hole"
             self._next_offset += 1
-            self._sequences[delivery.producer, delivery.epoch].append(delivery.sequence)
-            for message in delivery.messages():
-                self.stored.append((delivery.offset, message.text))
-                self._texts[message.text] += 1
-                assert self._texts[message.text] == 1, f"stored twice: {message.text[:20]}"
+            self._sequences[stored.producer, stored.epoch].append(stored.sequence)
+            for text in stored.texts:
+                self.stored.append((stored.offset, text))
+                self._texts[text] += 1
+                assert self._texts[text] == 1, f"stored twice: {text[:20]}"
         acked = self._load.acked
         lost = [text[:20] for text in acked[self._acked_checked :] if text not in self._texts]
         assert lost == [], "acknowledged and lost"
@@ -189,28 +190,39 @@ class Recount:
             assert missed == self._load.live_missed_frames, "a live subscriber lost frames that nobody counted"
 
 
-def records(
-    engine: SegmentEngine, start: int = 0, wanted: Callable[[str], bool] = lambda _: True
-) -> Iterator[Delivery]:
+class Stored:
+    """A frame as the log holds it."""
+
+    def __init__(self, data: bytes) -> None:
+        delivery = hub_pb2.Delivery.FromString(data)
+        self.offset: int = delivery.offset
+        self.producer: str = delivery.producer
+        self.epoch: int = delivery.epoch
+        self.frame: hub_pb2.Frame = delivery.frame
+        self.sequence: int = delivery.frame.sequence
+
+    @property
+    def texts(self) -> list[str]:
+        """The messages in it."""
+        return [content.decode() for content in open_messages(self.frame)[0]]
+
+
+def records(engine: SegmentEngine, start: int = 0, wanted: Callable[[str], bool] = lambda _: True) -> Iterator[Stored]:
     """The frames from `start` to the end of the log."""
     end = engine.statistics().next_offset
     while start < end:
         chunk = engine.read(start, wanted, bytes_max=_READ_BYTES)
         for record in chunk.records:
-            yield Delivery(hub_pb2.Delivery.FromString(record.delivery), _ignore, _ignore)
+            yield Stored(record.delivery)
         assert chunk.next_offset > start or not chunk.records
         start = max(chunk.next_offset, start + 1)
 
 
 def next_wanted(engine: SegmentEngine, start: int) -> int:
     """The offset of the first frame at or after `start` that the durable wants; the end of the log if there is none."""
-    for delivery in records(engine, start, lambda topic: matches(WANTED, topic)):
-        return delivery.offset
+    for stored in records(engine, start, lambda topic: matches(WANTED, topic)):
+        return stored.offset
     return max(start, engine.statistics().next_offset)
-
-
-def _ignore(_: int) -> None:
-    """Nothing to be acknowledged: it was read from the disk."""
 
 
 def _number(text: str) -> int:

@@ -73,10 +73,7 @@ async def test_what_a_killed_hub_had_written_and_not_synced_is_safe_once_it_is_a
                 await hub.kill()
             disk.restore()
             with opened_log(hub.data) as engine:
-                assert [message.text for frame in records(engine) for message in frame.messages()] == [
-                    "first",
-                    "second",
-                ]
+                assert [text for stored in records(engine) for text in stored.texts] == ["first", "second"]
 
 
 async def test_a_full_disk_makes_publishers_wait_and_costs_nothing_even_if_the_hub_is_killed(

@@ -140,7 +140,7 @@ class Bench:
             assert [frame.offset for frame in frames] == list(range(size.first_offset, size.next_offset))
             # The last ack has no second try if the hub dies of it while the subscription is closed.
             assert size.next_offset - 1 <= engine.cursors()["reader"] <= size.next_offset
-        kept = [message.text for frame in frames for message in frame.messages()]
+        kept = [text for frame in frames for text in frame.texts]
         numbers = [_number(text) for text in kept]
         published = [BEFORE, BEFORE, *range(MESSAGES)]
         assert numbers == published[-len(numbers) :], "not the newest of what was published, each once"
