@@ -14,7 +14,7 @@ import pytest
 from fieldline import Runtime
 from fieldline.testing import HubProcess
 from tests.faults.hub_load import Load, Recount, opened_log
-from tests.faults.spawned_hub import SpawnedHub
+from tests.faults.spawned import SpawnedHub
 from tests.integration.cloud.harness import collect, numbers
 
 KILLS = int(os.environ.get("FIELDLINE_KILLS", "100"))

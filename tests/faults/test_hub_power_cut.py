@@ -12,7 +12,7 @@ from fieldline import Runtime
 from fieldline.observe import scrape
 from tests.faults.hub_load import Load, Recount, opened_log, records
 from tests.faults.power import Disk
-from tests.faults.spawned_hub import SpawnedHub, spawned_hub
+from tests.faults.spawned import SpawnedHub, spawned_hub
 from tests.faults.strace import Call, Strace
 from tests.faults.support import ballast, free_port, new_random, small_disk, until
 

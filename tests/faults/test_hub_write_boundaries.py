@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fieldline import Runtime, Start, Subscription
 from tests.faults.hub_load import opened_log, records
-from tests.faults.spawned_hub import SpawnedHub
+from tests.faults.spawned import SpawnedHub
 from tests.faults.strace import Call, Strace
 from tests.faults.support import LONG
 from tests.integration.cloud.harness import until
