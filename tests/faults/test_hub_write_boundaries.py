@@ -13,7 +13,7 @@ import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fieldline import Runtime, Start, Subscription
+from fieldline import Coalescing, Runtime, Start, Subscription
 from tests.faults.hub_load import opened_log, records
 from tests.faults.spawned import SpawnedHub
 from tests.faults.strace import Call, Strace
@@ -114,7 +114,7 @@ class Bench:
     async def _load(self, run: Run) -> None:
         hub = self._hub
         async with (
-            Runtime(hub.address, name="publisher") as runtime,
+            Runtime(hub.address, name="publisher", coalescing=Coalescing(compress_from_bytes=None)) as runtime,
             runtime.subscribe("t", durable="reader") as messages,
         ):
             reader = asyncio.create_task(self._read(messages, run))
