@@ -215,3 +215,41 @@ def test_a_start_reads_the_newest_segment_alone(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(SegmentEngine, "_recover_segment", noted)
     open_log(tmp_path, segment_bytes=1).close()
     assert read == [newest(tmp_path).name]
+
+
+def test_a_start_syncs_what_it_finds_before_it_says_anything_about_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub that was killed may have left it in the page cache alone, and its publisher sends it again."""
+    engine = open_log(tmp_path)
+    append(engine, 1)
+    engine.close()
+    synced: list[int] = []
+    sync = os.fdatasync
+
+    def record(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+        sync(fd)
+
+    monkeypatch.setattr(os, "fdatasync", record)
+    engine = open_log(tmp_path)
+    assert synced == [newest(tmp_path).stat().st_ino]
+    engine.close()
+
+
+def test_a_segment_that_cannot_be_removed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = open_log(tmp_path, segment_bytes=1)
+    for n in (1, 2, 3):
+        append(engine, n)
+    with monkeypatch.context() as patch:
+
+        def fail(self: Path, missing_ok: bool = False) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        patch.setattr(Path, "unlink", fail)
+        with pytest.raises(StorageError, match="trimmed: Input/output error"):
+            engine.trim(bytes_max=0, before_ms=0)
+    assert offsets(engine) == [0, 1, 2]
+    assert engine.trim(bytes_max=0, before_ms=0) == 3
+    assert len(list(tmp_path.glob("*.log"))) == 1
+    engine.close()
