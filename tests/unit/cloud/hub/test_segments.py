@@ -10,7 +10,14 @@ import pytest
 from fieldline.errors import ConfigError
 from fieldline.v1 import hub_pb2
 from fieldline_cloud.hub.core.marks import DurableMark
-from fieldline_cloud.hub.engines.base import Append, Appended, IncomingFrame, ProducerKey, StorageError
+from fieldline_cloud.hub.engines.base import (
+    Append,
+    Appended,
+    IncomingFrame,
+    ProducerKey,
+    RetentionRules,
+    StorageError,
+)
 from fieldline_cloud.hub.engines.segments import SegmentEngine
 from fieldline_cloud.hub.engines.segments import files as segment_files
 from fieldline_cloud.hub.engines.segments.chunk import HEADER_BYTES, parse_header
@@ -215,3 +222,42 @@ def test_a_start_reads_the_newest_segment_alone(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(SegmentEngine, "_recover_segment", noted)
     open_log(tmp_path, segment_bytes=1).close()
     assert read == [newest(tmp_path).name]
+
+
+def test_a_start_syncs_what_it_finds_before_it_says_anything_about_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub that was killed may have left it in the page cache alone, and its publisher sends it again."""
+    engine = open_log(tmp_path)
+    append(engine, 1)
+    engine.close()
+    synced: list[int] = []
+    sync = os.fdatasync
+
+    def record(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+        sync(fd)
+
+    monkeypatch.setattr(os, "fdatasync", record)
+    engine = open_log(tmp_path)
+    assert synced == [newest(tmp_path).stat().st_ino]
+    engine.close()
+
+
+def test_a_segment_that_cannot_be_removed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = open_log(tmp_path, segment_bytes=1)
+    for n in (1, 2, 3):
+        append(engine, n)
+    everything = RetentionRules(bytes_max=0, age_ms_max=1 << 40)
+    with monkeypatch.context() as patch:
+
+        def fail(self: Path, missing_ok: bool = False) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        patch.setattr(Path, "unlink", fail)
+        with pytest.raises(StorageError, match="trimmed: Input/output error"):
+            engine.retain(everything, now_ms=1_000)
+    assert len(list(tmp_path.glob("*.log"))) >= 3
+    assert engine.retain(everything, now_ms=1_000).frames == 3
+    assert len(list(tmp_path.glob("*.log"))) == 1
+    engine.close()

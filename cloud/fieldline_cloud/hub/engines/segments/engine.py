@@ -7,7 +7,8 @@
     <folder>/lock                        held while a hub has the log open
 
 A start reads the state and the newest segment. A chunk that was cut by a power loss is cut off there; it was never
-acknowledged. Damage that lies before good chunks is left in place, skipped and reported.
+acknowledged. Damage that lies before good chunks is left in place, skipped and reported. What is kept is fsynced before
+anything is said about it: a hub that was killed may have left it in the page cache alone.
 """
 
 import contextlib
@@ -100,6 +101,8 @@ class SegmentEngine:
             if segment.first_offset >= self._marks.next_offset or segment is shelf.newest:
                 self._recover_segment(segment)
         self._last_ms = max([segment.index.last_ms for segment in shelf.segments] + [self._marks.heard_ms])
+        os.fdatasync(self._fd)
+        files.sync_folder(self._folder)
 
     def _recover_segment(self, segment: Segment) -> None:
         """Read a segment the saved state does not know yet; cut a torn end off the newest."""

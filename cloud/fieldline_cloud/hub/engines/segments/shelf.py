@@ -135,11 +135,11 @@ class Shelf:
             self.segments = [*self.segments, segment]
 
     def remove(self, segments: Sequence[Segment]) -> None:
-        """Forget segments and their files."""
+        """Forget segments and their files. One whose file cannot be removed stays in the list, for the next try."""
         with self._swap:
-            self.segments = [one for one in self.segments if one not in segments]
-        for segment in segments:
-            _unlink(segment)
+            for segment in segments:
+                _unlink(segment)
+                self.segments = [one for one in self.segments if one is not segment]
         sync_folder(self.folder)
 
     def replace(self, old: Sequence[Segment], new: Segment, written: Path) -> None:
