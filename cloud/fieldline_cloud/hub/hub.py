@@ -10,7 +10,7 @@ from fieldline.errors import ConfigError
 from fieldline.observe import MetricsServer, is_loopback, split_address
 from fieldline_cloud.hub.broker import Broker
 from fieldline_cloud.hub.engines.base import StorageError
-from fieldline_cloud.hub.engines.segments import SEGMENT_BYTES, SegmentEngine
+from fieldline_cloud.hub.engines.segments import RESERVE_BYTES, SEGMENT_BYTES, SegmentEngine
 from fieldline_cloud.hub.metrics import HubCollector
 from fieldline_cloud.hub.rpc.attend import Attendance
 from fieldline_cloud.hub.rpc.gate import Gate
@@ -73,7 +73,12 @@ class Hub:
         gate, doors = Gate(self.settings), self._doors()
         # At most an eighth of what is kept lies in one segment, so that retention takes small steps.
         segment_bytes = min(SEGMENT_BYTES, max(1 << 18, self.settings.retention.bytes_max // 8))
-        engine = await asyncio.to_thread(SegmentEngine, self.settings.data / "log", segment_bytes=segment_bytes)
+        engine = await asyncio.to_thread(
+            SegmentEngine,
+            self.settings.data / "log",
+            segment_bytes=segment_bytes,
+            reserve_bytes=min(RESERVE_BYTES, segment_bytes),
+        )
         self.broker = Broker(engine, self.settings)
         self._server = HubServer(self.broker, gate)
         try:

@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,8 @@ from fieldline_cloud.hub.engines.segments.shelf import Segment
 PRODUCER = ProducerKey("p", 1)
 
 
-def open_log(folder: Path, *, segment_bytes: int = 1 << 20) -> SegmentEngine:
-    return SegmentEngine(folder, segment_bytes=segment_bytes, now_ms=lambda: 1_000)
+def open_log(folder: Path, *, segment_bytes: int = 1 << 20, reserve_bytes: int = 0) -> SegmentEngine:
+    return SegmentEngine(folder, segment_bytes=segment_bytes, reserve_bytes=reserve_bytes, now_ms=lambda: 1_000)
 
 
 def append(engine: SegmentEngine, *sequences: int, size: int = 10) -> Appended:
@@ -260,4 +261,82 @@ def test_a_segment_that_cannot_be_removed_is_tried_again(tmp_path: Path, monkeyp
     assert len(list(tmp_path.glob("*.log"))) >= 3
     assert engine.retain(everything, now_ms=1_000).frames == 3
     assert len(list(tmp_path.glob("*.log"))) == 1
+    engine.close()
+
+
+def crashed(engine: SegmentEngine, folder: Path, to: Path) -> Path:
+    """The folder as a hub that was killed leaves it."""
+    shutil.copytree(folder, to)
+    engine.close()
+    return to
+
+
+def test_a_reserve_that_a_crash_left_is_no_damage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    engine = open_log(tmp_path / "a", reserve_bytes=50_000)
+    append(engine, 1)
+    append(engine, 2, size=3_000)
+    assert newest(tmp_path / "a").stat().st_size > 50_000
+    written = engine.statistics().file_bytes
+    left = crashed(engine, tmp_path / "a", tmp_path / "b")
+    assert newest(tmp_path / "a").stat().st_size == written  # a proper end leaves none
+
+    engine = open_log(left, reserve_bytes=50_000)
+    assert offsets(engine) == [0, 1]
+    assert engine.statistics().file_bytes == newest(left).stat().st_size == written
+    assert [record.offset for record in append(engine, 3).records] == [2]
+    assert offsets(engine) == [0, 1, 2]
+    engine.close()
+    assert (engine.statistics().damaged_bytes, caplog.records) == (0, [])
+
+
+def test_a_commit_that_was_cut_inside_the_reserve_is_lost_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = open_log(tmp_path / "a", reserve_bytes=50_000)
+    append(engine, 1, 2)
+    kept = engine.statistics().file_bytes
+    append(engine, 3, size=200)
+    end = engine.statistics().file_bytes
+    content = newest(crashed(engine, tmp_path / "a", tmp_path / "b")).read_bytes()
+
+    for cut in range(
+        kept + 1, end - 200
+    ):  # written up to here, zeros from here on; the last 200 bytes are zeros anyway
+        folder = tmp_path / f"cut-{cut}"
+        folder.mkdir()
+        (folder / newest(tmp_path / "b").name).write_bytes(content[:cut] + bytes(len(content) - cut))
+        engine = open_log(folder, reserve_bytes=50_000)
+        assert offsets(engine) == [0, 1]
+        assert [record.offset for record in append(engine, 3, size=200).records] == [2]
+        engine.close()
+        assert newest(folder).read_bytes() == content[:end]
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+
+
+def test_every_segment_but_the_newest_is_without_reserve(tmp_path: Path) -> None:
+    engine = open_log(tmp_path / "a", segment_bytes=2_000, reserve_bytes=50_000)
+    for n in range(1, 11):
+        append(engine, n, size=900)
+    left = crashed(engine, tmp_path / "a", tmp_path / "b")
+    sizes = [path.stat().st_size for path in sorted(left.glob("*.log"))]
+    assert len(sizes) > 3
+    assert max(sizes[:-1]) < 5_000 < sizes[-1]
+    engine = open_log(left)
+    assert offsets(engine) == list(range(10))
+    engine.close()
+
+
+def test_a_disk_with_no_room_for_a_reserve_still_takes_what_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int, begin: int, size: int) -> None:
+        os.ftruncate(fd, begin + 100)  # it got some
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    engine = open_log(tmp_path, reserve_bytes=50_000)
+    assert [record.offset for record in append(engine, 1, 2).records] == [0, 1]
+    append(engine, 3)
+    assert offsets(engine) == [0, 1, 2]
+    assert newest(tmp_path).stat().st_size == engine.statistics().file_bytes
     engine.close()

@@ -7,7 +7,8 @@
     <folder>/lock                        held while a hub has the log open
 
 A start reads the state and the newest segment. A chunk that was cut by a power loss is cut off there; it was never
-acknowledged. Damage that lies before good chunks is left in place, skipped and reported. What is kept is fsynced before
+acknowledged. The newest segment has space reserved behind its last chunk, all zeros, which a start takes off without a
+word. Damage that lies before good chunks is left in place, skipped and reported. What is kept is fsynced before
 anything is said about it: a hub that was killed may have left it in the page cache alone.
 """
 
@@ -42,12 +43,15 @@ from fieldline_cloud.hub.engines.segments.shelf import Segment, Shelf
 from fieldline_cloud.hub.engines.segments.state import LogMarks, meta_of, meta_of_purges
 from fieldline_cloud.hub.engines.segments.tally import OpenTally
 
-__all__ = ["SEGMENT_BYTES", "SegmentEngine"]
+__all__ = ["RESERVE_BYTES", "SEGMENT_BYTES", "SegmentEngine"]
 
 log = logging.getLogger(__name__)
 
 # Big enough that a new file is rare, small enough that retention is fine-grained and a start is quick (about 20 ms).
 SEGMENT_BYTES = 32 << 20
+# Space the newest file has beyond what is written. A commit inside it leaves the length of the file alone, which saves
+# `fdatasync` a third of its time or more on ext4.
+RESERVE_BYTES = 4 << 20
 _CLOCK_BACK_MS = 60_000  # a clock set back by more is worth a line in the log
 
 
@@ -59,10 +63,13 @@ class SegmentEngine:
         folder: Path,
         *,
         segment_bytes: int = SEGMENT_BYTES,
+        reserve_bytes: int = 0,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._folder = folder
         self._segment_bytes = segment_bytes
+        self._reserve_bytes = reserve_bytes
+        self._reserved = 0  # up to here the newest file has space
         self._clock_ms = now_ms
         self._last_ms = 0
         self._clock_is_back = False
@@ -96,7 +103,7 @@ class SegmentEngine:
         shelf = self._shelf = Shelf(self._folder)
         if not shelf.segments:
             shelf.append(shelf.create(self._marks.next_offset))
-        self._fd = os.open(shelf.newest.path, os.O_RDWR | os.O_APPEND)
+        self._fd = os.open(shelf.newest.path, os.O_RDWR)
         for segment in shelf.segments:
             if segment.first_offset >= self._marks.next_offset or segment is shelf.newest:
                 self._recover_segment(segment)
@@ -113,6 +120,9 @@ class SegmentEngine:
             while position < segment.size:
                 chunk = reader.at(position)
                 if chunk is None or not verify(chunk[1], chunk[2], chunk[0]):
+                    if reader.is_empty_from(position):
+                        self._drop_reserve(segment, position)
+                        return
                     following = reader.resync(position + 1)
                     if following is None:
                         self._cut(segment, position)
@@ -137,6 +147,13 @@ class SegmentEngine:
         log.warning("log %s: cut %d bytes of an unfinished commit off its end", segment.path, torn)
         os.ftruncate(self._fd, position)
         os.fsync(self._fd)
+        segment.size = position
+
+    def _drop_reserve(self, segment: Segment, position: int) -> None:
+        """Only zeros follow: space that was reserved when the hub ended without a word."""
+        if segment is self._shelf.newest:
+            os.ftruncate(self._fd, position)
+            os.fsync(self._fd)
         segment.size = position
 
     def _now_ms(self) -> int:
@@ -184,6 +201,8 @@ class SegmentEngine:
             if self._shelf.newest.size >= self._segment_bytes and self._newest_has_frames:
                 self._roll()
             try:
+                self._reserve(self._shelf.newest.size + sum(map(len, parts)))
+                os.lseek(self._fd, self._shelf.newest.size, os.SEEK_SET)
                 files.write_all(self._fd, parts)
                 os.fdatasync(self._fd)
             except OSError as error:
@@ -203,19 +222,39 @@ class SegmentEngine:
     def _write_floors(self, floors: Mapping[int, int]) -> None:
         self._write(self._marks.next_offset, (), meta_of_purges(floors), self._now_ms())
 
+    def _reserve(self, end: int) -> None:
+        """Have space up to `end` and some more. A disk that has no more is no error: it may still have enough."""
+        if not self._reserve_bytes or end <= self._reserved:
+            return
+        size = self._shelf.newest.size
+        self._reserved = end + self._reserve_bytes  # also where that fails: the next try comes as late
+        try:
+            os.posix_fallocate(self._fd, size, self._reserved - size)
+        except OSError:
+            os.ftruncate(self._fd, size)  # it may have got some, and the commit needs that
+
+    def _give_back(self) -> None:
+        """Take the reserve off the newest file, for good."""
+        if self._reserved:
+            os.ftruncate(self._fd, self._shelf.newest.size)
+            os.fsync(self._fd)
+            self._reserved = 0
+
     def _mend(self) -> None:
         """Take the remains of a failed commit away. While that fails nothing can be written; it is tried every time."""
         if self._broken:
             os.ftruncate(self._fd, self._shelf.newest.size)
             os.fsync(self._fd)
             self._broken = ""
+            self._reserved = 0
 
     def _roll(self) -> None:
         """Begin the next segment. The state is saved first, so that a start never reads more than one segment."""
         self._mend()
+        self._give_back()
         files.save_state(self._folder / "state", self._marks.to_proto())
         segment = self._shelf.create(self._marks.next_offset)
-        fd = os.open(segment.path, os.O_RDWR | os.O_APPEND)
+        fd = os.open(segment.path, os.O_RDWR)
         os.close(self._fd)
         self._fd = fd
         full = self._shelf.newest
@@ -327,6 +366,8 @@ class SegmentEngine:
     def close(self) -> None:
         """Close the files; a second time does nothing."""
         if self._lock >= 0:
+            with contextlib.suppress(OSError):  # the next start does it
+                self._give_back()
             os.close(self._fd)
             os.close(self._lock)
             self._lock = -1

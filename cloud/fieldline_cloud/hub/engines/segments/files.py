@@ -57,6 +57,16 @@ class ChunkReader:
             position += 1
         return None
 
+    def is_empty_from(self, position: int) -> bool:
+        """Whether nothing but zeros stands from `position` to the end."""
+        while position < self.end:
+            self._hold(position, 1)
+            rest = self._data[position - self._base :]
+            if rest.strip(b"\0"):
+                return False
+            position += len(rest)
+        return True
+
     def _hold(self, position: int, size: int) -> None:
         """Have `size` bytes from `position` in the buffer, or what the file has of them."""
         if self._base <= position and position + size <= self._base + len(self._data):
