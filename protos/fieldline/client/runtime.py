@@ -264,15 +264,3 @@ class Runtime(Publisher):
                 await self.flush()
         except TimeoutError:
             log.warning("closed with %d bytes the hub had not acknowledged", self._outbox.bytes_waiting)
-
-    async def _reach(self, timeout_s: float) -> None:
-        assert self._link is not None
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._link.ready()
-        except TimeoutError:
-            raise HubUnavailable(
-                f"no hub answers at {self.address} within {timeout_s:g} s; "
-                "start one with 'fieldline hub', or check the address"
-                + (" and the certificates" * bool(self._access.tls))
-            ) from None
