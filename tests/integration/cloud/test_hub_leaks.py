@@ -175,7 +175,7 @@ asyncio.run(main())
             assert hub.broker.subscribers
             process.send_signal(signal.SIGKILL)
             assert await process.wait() == -signal.SIGKILL
-            process._transport.close()  # type: ignore[attr-defined]
+            process._transport.close()  # type: ignore[attr-defined]  # or the pipe stays open until it is collected
             await until(lambda: not hub.broker.subscribers)
 
         await killed()
