@@ -13,6 +13,7 @@ from fieldline_cloud.hub.core.member import Member
 from fieldline_cloud.hub.core.outgoing import Outgoing
 from fieldline_cloud.hub.core.outlet import Outlet
 from fieldline_cloud.hub.core.record import Record
+from fieldline_cloud.hub.wake import Wake
 
 __all__ = ["DurableDesk", "DurableSeat", "LiveSubscriber", "OpenRequest", "Subscriber", "Taker"]
 
@@ -47,7 +48,7 @@ class Subscriber(Protocol):
     client: str
     peer: str
     filters: tuple[str, ...]
-    wake: asyncio.Event
+    wake: Wake
     since_ms: int
 
     @property
@@ -85,6 +86,9 @@ class Subscriber(Protocol):
     def take(self, *, bytes_max: int) -> list[Outgoing]:
         """What may be sent now."""
 
+    def take_alone(self) -> Record | None:
+        """The record that may be sent now, if it is the only one and goes as it is: the usual case, quickly."""
+
     def taken(self, frames: int) -> bool:
         """The client has taken so many more frames; False if it never had so many."""
 
@@ -97,7 +101,7 @@ class LiveSubscriber:
     def __init__(self, request: OpenRequest, outlet: Outlet) -> None:
         self.client, self.peer, self.filters = request.client, request.peer, request.filters
         self.outlet = outlet
-        self.wake = asyncio.Event()
+        self.wake = Wake()
         self.since_ms = time.time_ns() // 1_000_000
         self._fed = False
 
@@ -154,6 +158,10 @@ class LiveSubscriber:
         """The newest of every topic, before anything else."""
         self.outlet.begin_with(last_values)
 
+    def take_alone(self) -> Record | None:
+        """The one record that waits, if it is as it was stored."""
+        return self.outlet.take_alone()
+
     def take(self, *, bytes_max: int) -> list[Outgoing]:
         """What may be sent now."""
         return self.outlet.take(bytes_max=bytes_max, now_ms=time.time_ns() // 1_000_000)
@@ -170,7 +178,7 @@ class DurableDesk:
     def __init__(self, core: Durable) -> None:
         self.core = core
         self.seats: dict[Member, DurableSeat] = {}
-        self.wake = asyncio.Event()
+        self.wake = Wake()
         self.pump: asyncio.Task[None] | None = None
         self.pump_sleeps_until_s = 0.0
         """On the monotonic clock; while it is awake, it need not be woken for a timer."""
@@ -217,7 +225,7 @@ class DurableSeat:
         self.client, self.peer, self.filters = request.client, request.peer, request.filters
         self.desk = desk
         self.member = member
-        self.wake = asyncio.Event()
+        self.wake = Wake()
         self.since_ms = time.time_ns() // 1_000_000
 
     @property
@@ -250,6 +258,10 @@ class DurableSeat:
         """How far the log has been read, where one client gets everything in order."""
         core = self.desk.core
         return core.position if not core.is_group and core.all_sent else 0
+
+    def take_alone(self) -> Record | None:
+        """Never: whatever is sent here is an entry that changes."""
+        return None
 
     def take(self, *, bytes_max: int) -> list[Outgoing]:
         """What may be sent now; a timer that begins with it is the pump's business."""

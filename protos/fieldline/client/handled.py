@@ -40,13 +40,16 @@ class HandledSubscription(Subscription):
         return self
 
     async def _handle(self, handler: Handler) -> None:
-        async for message in self:
-            try:
-                result = handler(message)
-                if result is not None:
-                    await result
-            except Exception as error:
-                if not self._nack_errors:
-                    raise
-                log.warning("handler failed on offset %d of %s: %r", message.offset, message.topic, error)
-                message.nack(reason=repr(error))
+        while (delivery := await self.next_delivery()) is not None:
+            for message in delivery.messages():
+                try:
+                    result = handler(message)
+                    if result is not None:
+                        await result
+                except Exception as error:
+                    if not self._nack_errors:
+                        raise
+                    log.warning("handler failed on offset %d of %s: %r", message.offset, message.topic, error)
+                    message.nack(reason=repr(error))
+            if self._auto:
+                delivery.ack()

@@ -95,6 +95,19 @@ class Outlet:
         """Give these before anything else: the newest of every topic as it is now."""
         self._last_values.extend(last_values)
 
+    def take_alone(self) -> Record | None:
+        """The one record that may be sent now; None, and nothing changes, unless it is alone and goes as it is."""
+        queue = self._queue
+        if len(queue) != 1 or self._last_values or self._gaps or queue[0].expires_ms or not self.window.is_open:
+            return None
+        record = queue.popleft()
+        nbytes = len(record.delivery)
+        self._queued_bytes -= nbytes
+        self.window.put(nbytes)
+        if record.offset > self.delivered_to:
+            self.delivered_to = record.offset
+        return record
+
     def take(self, *, bytes_max: int, now_ms: int) -> list[Outgoing]:
         """What may be sent now, within the window and about `bytes_max` bytes. The last frame may go over both.
 

@@ -136,11 +136,17 @@ class SubscribeStream:
                 await self._feed(subscriber)
                 continue
             await subscriber.wake.wait()
-            subscriber.wake.clear()
 
     async def _drain(self, subscriber: Subscriber) -> None:
         statistics = self._broker.statistics
         while subscriber.can_send:
+            record = subscriber.take_alone()
+            if record is not None:
+                statistics.frames_delivered += 1
+                statistics.bytes_delivered += len(record.delivery)
+                self._sent_to = max(self._sent_to, record.offset + 1)
+                await self._context.write(_alone(record))
+                continue
             sent = subscriber.take(bytes_max=_RESPONSE_BYTES)
             if not sent:
                 continue  # all of it had expired, or was settled meanwhile

@@ -198,3 +198,41 @@ async def test_closing_ends_although_nothing_can_be_written() -> None:
         await desk.committer.close()
     await asyncio.sleep(0)
     assert desk.failed == [1]
+
+
+async def test_a_hub_at_rest_with_a_quick_disk_commits_without_a_hand_over(desk: Desk) -> None:
+    for number in range(1, 101):  # it learns how quick the disk is
+        desk.submit(number, Lane())
+        await desk.settled()
+    await asyncio.sleep(0.01)
+    desk.submit(101, Lane())
+    assert desk.engine.stored[-1] == 101, "stored when submit returns"
+    assert 101 not in desk.told, "but nobody is told from inside of submit"
+    await asyncio.sleep(0)
+    assert desk.told[101] == Appended(101)
+    desk.submit(102, Lane())
+    assert desk.engine.stored[-1] == 101, "under load groups gather in the writer thread"
+    await desk.settled()
+
+
+async def test_a_slow_disk_is_never_waited_for_in_the_event_loop(desk: Desk) -> None:
+    desk.committer._usual_commit_s = 0.002
+    await asyncio.sleep(0.01)
+    desk.submit(1, Lane())
+    assert desk.engine.stored == []
+    await desk.settled()
+
+
+async def test_a_commit_that_fails_in_the_event_loop_fails_its_lane_alone(desk: Desk) -> None:
+    desk.committer._usual_commit_s = 0.0
+    desk.engine.failures = [StorageError("full")]
+    lane = Lane()
+    await asyncio.sleep(0.01)
+    desk.submit(1, lane)
+    await asyncio.sleep(0)
+    assert isinstance(desk.told[1], StorageError)
+    desk.submit(2, lane)
+    desk.submit(3, Lane())
+    await desk.settled()
+    assert isinstance(desk.told[2], StorageError)
+    assert desk.told[3] == Appended(3)
