@@ -84,11 +84,8 @@ class PublishStream:
         self._news: deque[hub_pb2.Receipt] = deque()
         self._ended = False
 
-    async def run(self) -> None:
-        """Until the publisher is done or is refused (HubRefusal)."""
-        first = await self._context.read()
-        if first is grpc.aio.EOF:
-            return
+    async def run(self, first: Any) -> None:
+        """With its first request, until the publisher is done or is refused (HubRefusal)."""
         if first.WhichOneof("kind") != "hello":
             raise HubRefusal.protocol("the first message of a publish stream must be its hello")
         await self._greet(first.hello)

@@ -43,11 +43,8 @@ class SubscribeStream:
         self._sent_to = 0
         self._told_to = 0
 
-    async def run(self) -> None:
-        """Until the subscriber is done or is refused (HubRefusal)."""
-        first = await self._context.read()
-        if first is grpc.aio.EOF:
-            return
+    async def run(self, first: Any) -> None:
+        """With its first request, until the subscriber is done or is refused (HubRefusal)."""
         if first.WhichOneof("kind") != "open":
             raise HubRefusal.protocol("the first message of a subscribe stream must be its open")
         subscriber = await self._broker.open(self._check(first.open))
