@@ -28,6 +28,8 @@ from fieldline_cloud.hub.settings import HubLimits
 __all__ = ["PublishStream", "check_hello", "limits_message"]
 
 _EPOCH_MAX = (1 << 63) - 1
+# Receipts of one stream that wait to be sent; at the bound it is read no further.
+_NEWS_MAX = 1024
 _OUTCOMES = {
     Verdict.HANDLED: hub_pb2.OUTCOME_HANDLED,
     Verdict.REFUSED: hub_pb2.OUTCOME_REFUSED,
@@ -128,7 +130,7 @@ class PublishStream:
                 self._submitted += 1
                 self._unsettled_bytes += size
                 await broker.publish(self._producer, frames, self._lane, partial(self._done, size))
-                await self._below_bound()
+            await self._below_bound()
             if wait_s and self._account is not None:
                 raise HubRefusal.rate_limited(self._account.over_rate(), wait_s)
         self._ended = True
@@ -159,8 +161,11 @@ class PublishStream:
         return frames, 0.0
 
     async def _below_bound(self) -> None:
-        """Read no more while this publisher alone has so much on the way; its own flow control then holds it."""
-        while self._unsettled_bytes >= self._limits.in_flight_bytes_max:
+        """Read no more while this publisher alone has so much on the way, or does not read what it is told.
+
+        Its own flow control then holds it.
+        """
+        while self._unsettled_bytes >= self._limits.in_flight_bytes_max or len(self._news) >= _NEWS_MAX:
             self._room.clear()
             await self._room.wait()
 
@@ -267,6 +272,7 @@ class PublishStream:
             while self._news:
                 receipt = hub_pb2.PublishResponse(receipt=self._news.popleft())
                 await self._context.write(receipt.SerializeToString())
+                self._room.set()
             if self._refusal is not None:
                 raise self._refusal
             if self._ended and self._settled == self._submitted:
