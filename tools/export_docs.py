@@ -235,6 +235,7 @@ _LIMIT_SENTENCES = {
     "FRAME_RAW_BYTES_MAX": "bytes of a frame's body after decompression",
     "HEADERS_PER_MESSAGE_MAX": "headers of one message",
     "HEADER_BYTES_MAX": "bytes of all headers of one message",
+    "REQUEST_FRAMES_MAX": "frames in one request of a publish stream",
     "GRPC_MESSAGE_BYTES_MAX": "bytes of one gRPC message, either way",
     "BATCH_PAYLOAD_BYTES_MAX": "bytes of a reading batch's payload",
     "BATCH_RAW_BYTES_MAX": "bytes of a reading batch after decompression",

@@ -10,7 +10,7 @@ import grpc.aio
 
 from fieldline.client.tasks import run_together
 from fieldline.errors import BadName, BadTopic, DecodeError, LimitError
-from fieldline.limits import FRAME_MESSAGES_MAX, PROTOCOL_VERSION
+from fieldline.limits import FRAME_MESSAGES_MAX, PROTOCOL_VERSION, REQUEST_FRAMES_MAX
 from fieldline.topics import INBOX, check_name
 from fieldline.v1 import hub_pb2
 from fieldline.wire.frames import ENCODING_READINGS, check_frame, open_messages, parse_frame
@@ -122,6 +122,10 @@ class PublishStream:
         while (request := await context.read()) is not grpc.aio.EOF:
             if request.WhichOneof("kind") != "frames":
                 raise HubRefusal.protocol("a publish stream says hello once; after it only frames may follow")
+            if len(request.frames.frames) > REQUEST_FRAMES_MAX:
+                raise HubRefusal.protocol(
+                    f"{len(request.frames.frames)} frames in one request; at most {REQUEST_FRAMES_MAX} are allowed; split it"
+                )
             frames = [self._check(data) for data in request.frames.frames]
             frames, wait_s = self._within_rate(frames)
             frames = self._without_volatile(frames)
