@@ -58,12 +58,16 @@ class TokenBucket:
 
     def take(self, amount: float, now_s: float) -> float:
         """0 if it may pass; otherwise the seconds until the bucket is half full, and nothing was taken."""
-        self._level = min(self._per_s, self._level + max(0.0, now_s - self._at_s) * self._per_s)
-        self._at_s = now_s
-        if self._level <= 0:
-            return (self._per_s / 2 - self._level) / self._per_s
+        if wait_s := self.wait_s(now_s):
+            return wait_s
         self._level -= amount
         return 0.0
+
+    def wait_s(self, now_s: float) -> float:
+        """0 if anything may pass; otherwise the seconds until the bucket is half full."""
+        self._level = min(self._per_s, self._level + max(0.0, now_s - self._at_s) * self._per_s)
+        self._at_s = now_s
+        return (self._per_s / 2 - self._level) / self._per_s if self._level <= 0 else 0.0
 
 
 def covers(granted: str, wanted: str) -> bool:
@@ -177,6 +181,11 @@ class Account:
             self._bytes = self._bytes or TokenBucket(identity.bytes_s_max, now_s=now_s)
             return self._bytes.take(nbytes, now_s)
         return 0.0
+
+    def debt_s(self, now_s: float) -> float:
+        """0 if anything may pass now; otherwise as `wait_s`. Takes nothing: for one who comes back too early."""
+        buckets = (self._frames, self._bytes)
+        return max((bucket.wait_s(now_s) for bucket in buckets if bucket is not None), default=0.0)
 
     def over_rate(self) -> str:
         """The sentence for a publisher that must wait."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -105,6 +106,8 @@ class PublishStream:
             raise HubRefusal(hub_pb2.ERROR_CODE_BAD_NAME, str(error)) from error
         if self._account is not None and (why := self._account.why_no_producer(hello.producer)):
             raise HubRefusal.denied(why)
+        if self._account is not None and (wait_s := self._account.debt_s(time.monotonic())):
+            raise HubRefusal.rate_limited(self._account.over_rate(), wait_s)
         if hello.epoch > _EPOCH_MAX:
             raise HubRefusal.protocol(f"epoch {hello.epoch} is over {_EPOCH_MAX}")
         self._producer = ProducerKey(hello.producer, hello.epoch)
@@ -122,13 +125,12 @@ class PublishStream:
         while (request := await context.read()) is not grpc.aio.EOF:
             if request.WhichOneof("kind") != "frames":
                 raise HubRefusal.protocol("a publish stream says hello once; after it only frames may follow")
-            if len(request.frames.frames) > REQUEST_FRAMES_MAX:
+            if (count := len(request.frames.frames)) > REQUEST_FRAMES_MAX:
                 raise HubRefusal.protocol(
-                    f"{len(request.frames.frames)} frames in one request; at most {REQUEST_FRAMES_MAX} are allowed; split it"
+                    f"request has {count} frames; at most {REQUEST_FRAMES_MAX} are allowed; split it"
                 )
-            frames = [self._check(data) for data in request.frames.frames]
-            frames, wait_s = self._within_rate(frames)
-            frames = self._without_volatile(frames)
+            passing, wait_s = self._within_rate(request.frames.frames)
+            frames = self._without_volatile([self._check(data) for data in passing])
             if frames:
                 size = sum(len(frame.data) for frame in frames)
                 self._submitted += 1
@@ -153,14 +155,17 @@ class PublishStream:
                     self._tell(frame.receipt, Outcome(Verdict.NO_RECEIVER))
         return [frame for frame in frames if frame.sequence]
 
-    def _within_rate(self, frames: list[IncomingFrame]) -> tuple[list[IncomingFrame], float]:
-        """The frames that may pass now, and how long the others must wait. What passes is in order, so none is lost."""
+    def _within_rate(self, frames: Sequence[bytes]) -> tuple[Sequence[bytes], float]:
+        """The frames that may pass now, and how long the others must wait. What passes is in order, so none is lost.
+
+        Asked before they are looked at: what is too much must cost little.
+        """
         account = self._account
         if account is None or not account.has_rate:
             return frames, 0.0
         now_s = time.monotonic()
         for index, frame in enumerate(frames):
-            if wait_s := account.wait_s(len(frame.data), now_s):
+            if wait_s := account.wait_s(len(frame), now_s):
                 return frames[:index], wait_s
         return frames, 0.0
 

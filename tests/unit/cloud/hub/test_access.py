@@ -252,3 +252,12 @@ def test_new_rates_hold_at_once() -> None:
     accounts.become([Identity("edge", frames_s_max=100)])
 
     assert account.wait_s(1, now_s=0) == 0
+
+
+def test_who_comes_back_too_early_is_told_so_before_anything_is_taken() -> None:
+    account = Account(Identity("edge", frames_s_max=10, bytes_s_max=1000))
+    assert account.debt_s(now_s=0) == 0
+    account.wait_s(5_000, now_s=0)
+
+    assert account.debt_s(now_s=1) == account.debt_s(now_s=1) > 3
+    assert account.debt_s(now_s=4.1) == 0
