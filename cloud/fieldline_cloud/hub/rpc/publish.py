@@ -31,6 +31,8 @@ __all__ = ["PublishStream", "check_hello", "limits_message"]
 _EPOCH_MAX = (1 << 63) - 1
 # Receipts of one stream that wait to be sent; at the bound it is read no further.
 _NEWS_MAX = 1024
+# A publisher over its rate is not read, and hears why only after so long: one that does not listen comes no faster.
+_OVER_RATE_PAUSE_S_MAX = 0.5
 _OUTCOMES = {
     Verdict.HANDLED: hub_pb2.OUTCOME_HANDLED,
     Verdict.REFUSED: hub_pb2.OUTCOME_REFUSED,
@@ -107,7 +109,7 @@ class PublishStream:
         if self._account is not None and (why := self._account.why_no_producer(hello.producer)):
             raise HubRefusal.denied(why)
         if self._account is not None and (wait_s := self._account.debt_s(time.monotonic())):
-            raise HubRefusal.rate_limited(self._account.over_rate(), wait_s)
+            raise await _over_rate(self._account, wait_s)
         if hello.epoch > _EPOCH_MAX:
             raise HubRefusal.protocol(f"epoch {hello.epoch} is over {_EPOCH_MAX}")
         self._producer = ProducerKey(hello.producer, hello.epoch)
@@ -138,7 +140,7 @@ class PublishStream:
                 await broker.publish(self._producer, frames, self._lane, partial(self._done, size))
             await self._below_bound()
             if wait_s and self._account is not None:
-                raise HubRefusal.rate_limited(self._account.over_rate(), wait_s)
+                raise await _over_rate(self._account, wait_s)
         self._ended = True
         self._changed.set()
         await asyncio.Event().wait()  # the acknowledging half ends the stream once all is settled
@@ -301,3 +303,10 @@ def _too_large(what: str, nbytes: int, topic: str, limit: int, policy: TopicPoli
         hub_pb2.ERROR_CODE_FRAME_TOO_LARGE,
         f"{what} for {topic!r} has {nbytes} bytes; topics {policy.filter!r} take at most {limit} in hub.yaml; split it",
     )
+
+
+async def _over_rate(account: Account, wait_s: float) -> HubRefusal:
+    """The refusal, after half of the wait, in which acks still go out; the rest of it is the client's."""
+    pause_s = min(wait_s / 2, _OVER_RATE_PAUSE_S_MAX)
+    await asyncio.sleep(pause_s)
+    return HubRefusal.rate_limited(account.over_rate(), wait_s - pause_s)
