@@ -4,33 +4,23 @@ A legal step never ends its stream; an illegal one ends it with a typed error, a
 Somebody else is served all along.
 """
 
-import asyncio
-import contextlib
 import itertools
-import tempfile
-from collections.abc import Awaitable, Iterator
-from contextlib import AsyncExitStack
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import grpc
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from fieldline.v1 import hub_pb2
-from fieldline_cloud.hub import Hub
-from tests.integration.cloud.bystander import Bystander
+from tests.integration.cloud.fuzzing import ERRORS, World, a_world, ending
 from tests.integration.cloud.harness import (
-    Client,
     Publisher,
-    Stream,
     Subscriber,
-    address,
     frame,
     hello,
-    running_hub,
 )
 
 T = TypeVar("T")
@@ -69,79 +59,10 @@ BAD_OPENINGS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-ERRORS = {
-    "PROTOCOL",
-    "PROTOCOL_VERSION",
-    "BAD_NAME",
-    "BAD_TOPIC",
-    "BAD_FILTER",
-    "BAD_FRAME",
-    "FRAME_TOO_LARGE",
-    "SEQUENCE_GAP",
-    "BAD_ACK",
-    "DURABLE_IN_USE",
-}
-
-
-class World:
-    """One hub, one client and one bystander, in a loop of their own."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._folder = tempfile.TemporaryDirectory(prefix="fieldline-fuzz-")
-        self._stack = AsyncExitStack()
-        self.do(self._start())
-
-    async def _start(self) -> None:
-        enter = self._stack.enter_async_context
-        self.hub: Hub = await enter(running_hub(Path(self._folder.name)))
-        self.client = await enter(Client(address(self.hub)))
-        self.bystander = await enter(Bystander(address(self.hub)))
-
-    async def publisher(self) -> Publisher:
-        return self.client.publisher()
-
-    async def subscriber(self) -> Subscriber:
-        return self.client.subscriber()
-
-    def do(self, work: Awaitable[T]) -> T:
-        async def within() -> T:
-            async with asyncio.timeout(20):
-                return await work
-
-        return self._loop.run_until_complete(within())
-
-    def close(self) -> None:
-        self.do(self._stack.aclose())
-        self.do(self._settle())
-        self._loop.close()
-        self._folder.cleanup()
-
-    async def _settle(self) -> None:
-        """Let gRPC's own tasks of streams that were cut short come to their end."""
-        while others := asyncio.all_tasks() - {asyncio.current_task()}:
-            await asyncio.wait(others, timeout=0.05)
-            for task in others:
-                task.cancel()
-
-
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    world = World()
-    yield world
-    world.close()
-
-
-async def ending(stream: Stream) -> tuple[str, str]:
-    """(gRPC status, error code) of a stream; reads away what was said before it ended."""
-    while True:
-        try:
-            if await stream.read() is grpc.aio.EOF:
-                break
-        except grpc.aio.AioRpcError:
-            break
-    status, error = await stream.refusal()
-    return status, hub_pb2.ErrorCode.Name(error.code).removeprefix("ERROR_CODE_")
+    with a_world() as world:
+        yield world
 
 
 class Streams(RuleBasedStateMachine):
@@ -471,40 +392,3 @@ def test_random_steps_end_a_stream_exactly_when_they_are_illegal(world: World) -
         "bad_ack",
     )
     assert all(refused[code] >= 3 for code in met), "the steps must reach every one of them"
-
-
-BYTES = st.binary(max_size=200) | st.builds(
-    lambda head, rest: head + rest,
-    st.sampled_from(
-        [b"\x0a", b"\x12", b"\x1a", b"\x22", b"\x0a\x08", b"\x12\x04\x0a\x02", b"\x0a\x06\x0a\x04\x08\x01"]
-    ),
-    st.binary(max_size=60),
-)
-
-
-@pytest.mark.parametrize("half", ["publish", "subscribe"])
-@pytest.mark.parametrize("greeted", [False, True])
-def test_any_bytes_as_a_request_are_legal_or_a_typed_error(half: str, greeted: bool, world: World) -> None:
-    @settings(max_examples=150, deadline=None)
-    @given(data=BYTES)
-    def one(data: bytes) -> None:
-        async def send() -> tuple[str, str]:
-            stream: Stream
-            if half == "publish":
-                stream = publisher = world.client.publisher()
-                if greeted:
-                    await publisher.greet("bytes")
-            else:
-                stream = subscriber = world.client.subscriber()
-                if greeted:
-                    await subscriber.open("never")
-            await stream.send(data)
-            with contextlib.suppress(asyncio.InvalidStateError):  # it has ended already
-                await stream.half_close()
-            return await ending(stream)
-
-        status, code = world.do(send())
-        assert (status == "OK" and code == "UNSPECIFIED") or code in ERRORS, (status, code)
-
-    one()
-    world.do(world.bystander.is_served())

@@ -114,7 +114,7 @@ async def test_ten_thousand_silent_streams_of_one_client_cost_bounded_memory_and
 
         grown = rss_bytes(hub.pid) - before
         print(f"10,000 silent streams: {dict(codes)}, hub RSS +{grown / MIB:.1f} MiB")
-        # What gRPC itself cuts off, because more than a thousand have not even begun, it calls CANCELLED.
+        # What gRPC itself cuts off, because too many have not even begun, it calls CANCELLED.
         assert codes.keys() <= {Code.RESOURCE_EXHAUSTED, Code.CANCELLED, Code.DEADLINE_EXCEEDED}
         assert codes[Code.DEADLINE_EXCEEDED] <= 1_000, "limits.half_open_max"
         assert grown < 150 * MIB
