@@ -78,7 +78,7 @@ class HubLimits(Settings):
     streams_per_peer_max: int = Field(default=2_000, ge=1)
     """Streams at once from one address; further ones are refused. Raise it where many clients share one (NAT)."""
     half_open_max: int = Field(default=1_000, ge=1)
-    """Streams that have not said hello; at the bound the one goes that has been silent longest."""
+    """Streams that have not said hello; at the bound those go that have been silent longest, and for a second."""
     hello_s_max: float = Field(default=10.0, gt=0, le=120)
     """Seconds a client gets for its handshake, and then a stream for its hello; who is silent longer is sent away."""
     connections_max: int = Field(default=10_000, ge=1)

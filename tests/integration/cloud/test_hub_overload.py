@@ -14,6 +14,7 @@ from grpc import StatusCode as Code
 from fieldline.client.channel import PUBLISH_METHOD, SUBSCRIBE_METHOD
 from fieldline.testing import HubProcess
 from fieldline.v1 import hub_pb2
+from fieldline_cloud.hub.core.lobby import GRACE_S
 from tests.faults.support import rss_bytes
 from tests.integration.cloud.bystander import Bystander
 from tests.integration.cloud.harness import DEADLINE_S, Client, Stream, address, frame, running_hub, until
@@ -66,6 +67,7 @@ async def test_of_too_many_silent_streams_the_longest_silent_goes_and_who_speaks
             for _ in range(3):
                 silent.append(client.publisher())
                 await until(lambda: hub.half_open_streams == len(silent))
+            await asyncio.sleep(GRACE_S)  # it is what time does here that is tested
             speaking = client.publisher()
             await speaking.greet()
 
@@ -116,7 +118,7 @@ async def test_ten_thousand_silent_streams_of_one_client_cost_bounded_memory_and
         print(f"10,000 silent streams: {dict(codes)}, hub RSS +{grown / MIB:.1f} MiB")
         # What gRPC itself cuts off, because too many have not even begun, it calls CANCELLED.
         assert codes.keys() <= {Code.RESOURCE_EXHAUSTED, Code.CANCELLED, Code.DEADLINE_EXCEEDED}
-        assert codes[Code.DEADLINE_EXCEEDED] <= 1_000, "limits.half_open_max"
+        assert codes[Code.RESOURCE_EXHAUSTED] > 0
         assert grown < 150 * MIB
 
 

@@ -1,16 +1,20 @@
-"""The lobby: which streams are open, from where, and which of them have not said hello yet. Pure.
+"""The lobby: which streams are open, from where, and which of them have not said hello yet. Pure: time is handed in.
 
-Whoever opens streams and says nothing fills the lobby and nothing else. When it is full, the stream goes that has been
-silent longest, of the address that has most of them there: so somebody who says hello at once gets in even in a flood.
+Whoever opens streams and says nothing fills the lobby and nothing else. When it is full, those go that have been silent
+longest, of the address that has most of them there: so somebody who says hello at once gets in even in a flood. Nobody
+goes before it had a second for its hello: all clients of a hub that was restarted come back in the same moment.
 """
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-__all__ = ["Lobby"]
+__all__ = ["GRACE_S", "Lobby"]
 
 S = TypeVar("S", bound=Hashable)
+
+GRACE_S = 1.0
+"""What a stream gets for its hello, however full it is."""
 
 
 @dataclass(slots=True)
@@ -22,7 +26,7 @@ class Lobby(Generic[S]):
     half_open_max: int
     _hosts: dict[S, str] = field(default_factory=dict, init=False)
     _of_host: dict[str, int] = field(default_factory=dict, init=False)
-    _silent: dict[str, dict[S, None]] = field(default_factory=dict, init=False)
+    _silent: dict[str, dict[S, float]] = field(default_factory=dict, init=False)
     _half_open: int = field(default=0, init=False)
 
     def __len__(self) -> int:
@@ -45,19 +49,21 @@ class Lobby(Generic[S]):
             )
         return ""
 
-    def enter(self, stream: S, host: str) -> S | None:
-        """A stream has been opened. Returns the one that must go for it, because too many have said nothing."""
+    def enter(self, stream: S, host: str, now_s: float) -> list[S]:
+        """A stream has been opened. Returns those that must go, because too many have said nothing."""
         assert stream not in self._hosts
         self._hosts[stream] = host
         self._of_host[host] = self._of_host.get(host, 0) + 1
-        self._silent.setdefault(host, {})[stream] = None
+        self._silent.setdefault(host, {})[stream] = now_s
         self._half_open += 1
-        if self._half_open <= self.half_open_max:
-            return None
-        most = max(self._silent.values(), key=len)
-        oldest = next(iter(most))
-        self.greeted(oldest)  # counted out now: it may take a moment to go
-        return oldest
+        gone: list[S] = []
+        while self._half_open > self.half_open_max:
+            oldest, since_s = next(iter(max(self._silent.values(), key=len).items()))
+            if now_s - since_s < GRACE_S:
+                break
+            self.greeted(oldest)  # counted out now: it may take a moment to go
+            gone.append(oldest)
+        return gone
 
     def greeted(self, stream: S) -> None:
         """It has said hello. Asking twice changes nothing."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
@@ -268,9 +269,9 @@ class HubServer:
         return work.result()
 
     def _enter(self, work: asyncio.Future[Any], host: str) -> None:
-        """A call has been let in; who has only kept silent may have to go for it."""
-        if (silent := self._lobby.enter(work, host)) is not None:
-            limit = self._broker.settings.limits.half_open_max
+        """A call has been let in; those that have only kept silent may have to go for it."""
+        limit = self._broker.settings.limits.half_open_max
+        for silent in self._lobby.enter(work, host, time.monotonic()):
             self._send_away(silent, HubRefusal.too_many("streams without a hello", limit, "limits.half_open_max"))
 
     async def _first(self, context: Any) -> Any:
