@@ -1,5 +1,6 @@
 """Every role, every verb, every topic; and grants that change while the hub runs."""
 
+import contextlib
 import json
 import logging
 import os
@@ -12,13 +13,15 @@ from typing import Any
 import grpc.aio
 import pytest
 
+from fieldline.client.channel import ADMIN_SERVICE, ATTEND_METHOD
+from fieldline.client.status import ERROR_KEY
 from fieldline.testing import HubProcess
 from fieldline.topics import matches
-from fieldline.v1 import hub_pb2
+from fieldline.v1 import admin_pb2, hub_pb2
 from fieldline_cloud.hub import Hub, HubSettings
 from fieldline_cloud.hub.core.access import covers
 from fieldline_cloud.tokens import add_token
-from tests.integration.cloud.harness import Client, Publisher, Subscriber, address, frame, hello, until
+from tests.integration.cloud.harness import Client, Publisher, Stream, Subscriber, address, frame, hello, until
 from tests.integration.cloud.secure import Pki, TlsClient, mtls_hub, now
 
 DENIED = hub_pb2.ERROR_CODE_PERMISSION_DENIED
@@ -29,6 +32,7 @@ ROLES: dict[str, dict[str, Any]] = {
     "reader": {"subscribe": ["readings/site/+/pump"]},
     "all": {"publish": ["#"], "subscribe": ["#"], "producers": ["*"], "durables": ["*"]},
     "nothing": {},
+    "operator": {"admin": True},
 }
 TOPICS = (
     "readings/site/gateway/pump",
@@ -49,6 +53,16 @@ FILTERS = (
     "commands/#",
     "tasks/t",
 )
+ADMIN = {
+    "ListTopics": admin_pb2.ListTopicsRequest(),
+    "ListSubscriptions": admin_pb2.ListSubscriptionsRequest(),
+    "ListDeadLetters": admin_pb2.ListDeadLettersRequest(durable="d"),
+    "ReplayDeadLetters": admin_pb2.DeadLettersRequest(durable="d"),
+    "DropDeadLetters": admin_pb2.DeadLettersRequest(durable="d"),
+    "DeleteDurable": admin_pb2.DeleteDurableRequest(durable="d"),
+    "Purge": admin_pb2.PurgeRequest(),
+    "Backup": admin_pb2.BackupRequest(),
+}
 NAMES = ("gateway", "gateway.two", "agent", "agent.x", "shared-1", "reader", "all", "nothing", "gatewayx")
 
 
@@ -69,6 +83,10 @@ def owns(role: str, name: str, granted: str) -> bool:
 
 async def outcome(client: Client, name: str, verb: str, what: str) -> str:
     """`yes`, or the name of the error code."""
+    if verb == "admin":
+        return await administered(client, what)
+    if verb == "attend":
+        return await attended(client, what)
     stream: Any = client.publisher() if verb in ("publish", "produce") else client.subscriber()
     try:
         answer = await (say_hello if verb in ("publish", "produce") else open_with)(stream, name, verb, what)
@@ -79,6 +97,35 @@ async def outcome(client: Client, name: str, verb: str, what: str) -> str:
         return "yes"
     _, error = await stream.refusal()
     return hub_pb2.ErrorCode.Name(error.code).removeprefix("ERROR_CODE_")
+
+
+async def administered(client: Client, method: str) -> str:
+    """`yes` if the call was let in, whatever it then found."""
+    ask: Any = client.channel.unary_stream
+    call = ask(f"{ADMIN_SERVICE}/{method}", response_deserializer=bytes)(ADMIN[method].SerializeToString())
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        async for _ in call:
+            pass
+    for key, value in await call.trailing_metadata():
+        if key == ERROR_KEY and hub_pb2.Error.FromString(value).code == DENIED:
+            return "PERMISSION_DENIED"
+    return "yes"
+
+
+async def attended(client: Client, name: str) -> str:
+    """Join as an agent of that name."""
+    stream = Stream(client.channel, ATTEND_METHOD, hub_pb2.AttendResponse.FromString)
+    join = hub_pb2.Join(hello=hello(name), kind="test", heartbeat_ms=60_000)
+    try:
+        await stream.send(hub_pb2.AttendRequest(join=join))
+        answer = await stream.read()
+    except grpc.aio.AioRpcError:
+        answer = None
+    if answer:
+        await stream.half_close()
+        await stream.status()
+        return "yes"
+    return hub_pb2.ErrorCode.Name((await stream.refusal())[1].code).removeprefix("ERROR_CODE_")
 
 
 async def say_hello(stream: Publisher, name: str, verb: str, what: str) -> Any:
@@ -111,7 +158,9 @@ def expected(role: str, verb: str, what: str) -> bool:
         return any(matches(one, what) for one in grants.get("publish", ()))
     if verb == "subscribe":
         return any(covers(one, what) for one in grants.get("subscribe", ()))
-    if verb == "produce":
+    if verb == "admin":
+        return bool(grants.get("admin"))
+    if verb in ("produce", "attend"):
         return role in ROLES and owns(role, what, "producers")
     return bool(grants.get("subscribe")) and owns(role, what, "durables")
 
@@ -121,6 +170,8 @@ CELLS = {
     "subscribe": FILTERS,
     "produce": NAMES,
     "durable": NAMES,
+    "attend": NAMES,
+    "admin": tuple(ADMIN),
 }
 
 

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from grpc import StatusCode as Code
 
-from fieldline.client.channel import PUBLISH_METHOD, SUBSCRIBE_METHOD
+from fieldline.client.channel import ATTEND_METHOD, PUBLISH_METHOD, SUBSCRIBE_METHOD
 from fieldline.testing import HubProcess
 from fieldline.v1 import hub_pb2
 from fieldline_cloud.hub.core.lobby import GRACE_S
@@ -23,13 +23,13 @@ from tests.integration.cloud.secure import Pki
 MIB = 1 << 20
 
 
-@pytest.mark.parametrize("half", ["publish", "subscribe"])
-async def test_a_stream_that_says_nothing_ends_with_a_typed_error(half: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", [PUBLISH_METHOD, SUBSCRIBE_METHOD, ATTEND_METHOD])
+async def test_a_stream_that_says_nothing_ends_with_a_typed_error(method: str, tmp_path: Path) -> None:
     async with (
         running_hub(tmp_path, limits={"hello_s_max": 0.2}) as hub,
         Client(address(hub)) as client,
     ):
-        stream = client.publisher() if half == "publish" else client.subscriber()
+        stream = Stream(client.channel, method, bytes)
 
         status, error = await stream.refusal()
 
