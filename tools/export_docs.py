@@ -135,7 +135,7 @@ _ERROR_SENTENCES = {
     "SHUTTING_DOWN": ("tries again", "The hub is being stopped."),
     "UNAUTHENTICATED": ("`Refused`", "Nobody knows who calls, or its certificate or token was revoked or has expired."),
     "PERMISSION_DENIED": ("`Refused`", "The identity is known and may not use this topic, filter or name."),
-    "TIMED_OUT": ("tries again", "No hello, or no heartbeat, came in time."),
+    "TIMED_OUT": ("tries again", "No hello within `limits.hello_s_max`, or no heartbeat in time."),
     "NOT_FOUND": ("`Refused`", "There is no durable subscription, or no dead letter, of that name."),
     "NAME_IN_USE": ("tries again", "An agent of that name is present already."),
     "RATE_LIMITED": (
@@ -235,6 +235,7 @@ _LIMIT_SENTENCES = {
     "FRAME_RAW_BYTES_MAX": "bytes of a frame's body after decompression",
     "HEADERS_PER_MESSAGE_MAX": "headers of one message",
     "HEADER_BYTES_MAX": "bytes of all headers of one message",
+    "REQUEST_FRAMES_MAX": "frames in one request of a publish stream",
     "GRPC_MESSAGE_BYTES_MAX": "bytes of one gRPC message, either way",
     "BATCH_PAYLOAD_BYTES_MAX": "bytes of a reading batch's payload",
     "BATCH_RAW_BYTES_MAX": "bytes of a reading batch after decompression",

@@ -16,8 +16,10 @@ from benchmarks.hub.messages import POOL, check_in_order, expected, publishing
 from fieldline import Message, Runtime, Start, Subscription
 from fieldline_cloud.hub import Hub, HubSettings
 from fieldline_cloud.hub.memory import keep_memory_flat
-from fieldline_cloud.hub.settings import Retention
+from fieldline_cloud.hub.settings import HubLimits, Retention
 
+# All clients of a bench come from one address.
+_LIMITS = HubLimits(streams_per_peer_max=20_000)
 _SURPLUS_S = 0.25  # how long a subscriber that has everything listens for what should not come
 
 
@@ -25,7 +27,7 @@ async def hub(data: str, log_bytes_max: str = "") -> None:
     """A hub as `fieldline hub` runs it; its log bounded, if told so."""
     keep_memory_flat()
     retention = Retention(bytes_max=int(log_bytes_max)) if log_bytes_max else Retention()
-    async with Hub(HubSettings(listen="127.0.0.1:0", data=Path(data), retention=retention)) as running:
+    async with Hub(HubSettings(listen="127.0.0.1:0", data=Path(data), retention=retention, limits=_LIMITS)) as running:
         say(port=running.port)
         await asyncio.to_thread(sys.stdin.read)
 

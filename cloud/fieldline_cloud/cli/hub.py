@@ -1,8 +1,11 @@
 """`fieldline hub`: run a hub until it is told to stop."""
 
 import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +13,9 @@ from fieldline.cli.options import start_logging
 from fieldline.cli.until_stopped import stop_event
 from fieldline.config import load
 from fieldline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fieldline_cloud.hub import Hub
 
 __all__ = ["hub"]
 
@@ -26,7 +32,7 @@ def hub(
     ] = False,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error")] = "info",
 ) -> None:
-    """Run a hub until Ctrl-C or SIGTERM.
+    """Run a hub until Ctrl-C or SIGTERM. SIGHUP has it read grants, tokens and revocations again at once.
 
     Example: `fieldline hub --listen 127.0.0.1:50051 --data data/hub --metrics 127.0.0.1:9464`
 
@@ -44,17 +50,39 @@ def hub(
 
     async def serve() -> None:
         stopped = stop_event()  # first: who reads "listening" may want to stop us at once
-        async with Hub(settings) as running:
-            host = settings.listen.rpartition(":")[0]
-            print(f"listening on {host}:{running.port}", flush=True)
-            if running.metrics_port:
-                print(f"metrics on http://127.0.0.1:{running.metrics_port}/metrics", flush=True)
-            if running.token_port:
-                print(f"listening for tokens on port {running.token_port}", flush=True)
-            await stopped.wait()
+        async with Hub(settings, config=config) as running:
+            with _reloads(running):
+                host = settings.listen.rpartition(":")[0]
+                print(f"listening on {host}:{running.port}", flush=True)
+                if running.metrics_port:
+                    print(f"metrics on http://127.0.0.1:{running.metrics_port}/metrics", flush=True)
+                if running.token_port:
+                    print(f"listening for tokens on port {running.token_port}", flush=True)
+                await stopped.wait()
 
     try:
         settings.data.mkdir(parents=True, exist_ok=True)
         asyncio.run(serve())
     except (PermissionError, NotADirectoryError, FileExistsError, FileNotFoundError) as error:
         raise ConfigError(f"data: {settings.data}: {error.strerror}; choose a folder you may write to") from error
+
+
+@contextmanager
+def _reloads(running: "Hub") -> Iterator[None]:
+    """While this holds, SIGHUP means: look at the files again. A hub that asks nobody has none, and ends as ever."""
+    if running.settings.auth is None and running.settings.tls is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    looks: set[asyncio.Task[None]] = set()
+
+    def look() -> None:
+        task = loop.create_task(running.reload())
+        looks.add(task)
+        task.add_done_callback(looks.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, look)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)

@@ -116,6 +116,11 @@ class Committer:
         self._thread = threading.Thread(target=self._run, name="hub-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def failure(self) -> str:
+        """Why the log cannot be written at the moment, as far as anybody has tried; empty if it can."""
+        return str(self._failure or "")
+
     def submit(self, append: Append, size: int, lane: Lane, done: Callable[[Outcome], None]) -> None:
         """Have frames stored; `done` is called in the event loop with what became of them."""
         self.pending_bytes += size

@@ -135,9 +135,14 @@ class HubRefusal(FieldlineError):
         return cls(hub_pb2.ERROR_CODE_PERMISSION_DENIED, message)
 
     @classmethod
-    def too_many_of_identity(cls, message: str) -> "HubRefusal":
-        """One identity has as many streams as it may."""
+    def too_many_streams(cls, message: str) -> "HubRefusal":
+        """The hub, one identity or one address has as many streams as it may."""
         return cls(hub_pb2.ERROR_CODE_TOO_MANY, message)
+
+    @classmethod
+    def timed_out(cls, message: str) -> "HubRefusal":
+        """Something that had to come did not come in time."""
+        return cls(hub_pb2.ERROR_CODE_TIMED_OUT, message)
 
     @classmethod
     def rate_limited(cls, message: str, wait_s: float) -> "HubRefusal":

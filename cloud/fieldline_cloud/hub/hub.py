@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 from fieldline.errors import ConfigError
@@ -17,6 +18,7 @@ from fieldline_cloud.hub.rpc.gate import Gate
 from fieldline_cloud.hub.rpc.server import Door, HubServer
 from fieldline_cloud.hub.settings import HubSettings
 from fieldline_cloud.hub.tls import ServerCertificates
+from fieldline_cloud.hub.watch import Watch
 
 __all__ = ["Hub"]
 
@@ -30,18 +32,22 @@ class Hub:
     """A hub in this process. `start` it (or use `async with`), read `port`, `stop` it.
 
     Stopping ends open streams, commits what they brought, and closes the log; clients find out with UNAVAILABLE and
-    come back by themselves.
+    come back by themselves. `config` is the file the settings were read from: its `auth.identities` are read again when
+    it changes.
     """
 
-    def __init__(self, settings: HubSettings) -> None:
+    def __init__(self, settings: HubSettings, *, config: Path | None = None) -> None:
         self.settings = settings
+        self._config = config
         self.port = 0
         self.token_port = 0
         """Port of `auth.token_listen`; 0: there is none."""
         self.metrics_port = 0
         self.certificates: ServerCertificates | None = None
         self.broker: Broker
+        self._gate: Gate
         self._server: HubServer
+        self._watch: Watch
         self._metrics: MetricsServer | None = None
         self._chores: list[asyncio.Task[None]] = []
 
@@ -60,6 +66,26 @@ class Hub:
         """Calls of the Admin service that were let in, by method."""
         return self._server.admin.calls
 
+    @property
+    def half_open_streams(self) -> int:
+        """Streams that have not said hello yet."""
+        return self._server.half_open_streams
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """What is wrong with the hub itself at the moment, with a sentence each."""
+        return self._watch.active
+
+    @property
+    def reload_failures(self) -> dict[str, int]:
+        """Files that have changed and could not be used, by what is in them."""
+        own = {"certificates": self.certificates.failures} if self.certificates else {}
+        return self._gate.reload_failures | own
+
+    async def reload(self) -> None:
+        """Look at grants, tokens and revocation list now, and send away whom they no longer let in."""
+        await self._server.look_again(even_unchanged=True)
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self
@@ -70,7 +96,7 @@ class Hub:
     async def start(self) -> None:
         """Open the log and listen. Raises ConfigError or StorageError, and then nothing is left open."""
         self._check_exposure()
-        gate, doors = Gate(self.settings), self._doors()
+        self._gate, doors = Gate(self.settings, config=self._config), self._doors()
         # At most an eighth of what is kept lies in one segment, so that retention takes small steps.
         segment_bytes = min(SEGMENT_BYTES, max(1 << 18, self.settings.retention.bytes_max // 8))
         engine = await asyncio.to_thread(
@@ -80,7 +106,12 @@ class Hub:
             reserve_bytes=min(RESERVE_BYTES, segment_bytes),
         )
         self.broker = Broker(engine, self.settings)
-        self._server = HubServer(self.broker, gate)
+        self._server = HubServer(self.broker, self._gate)
+        self._watch = Watch(
+            log_failure=lambda: self.broker.committer.failure,
+            not_after_s=lambda: self.certificates.ends_s() if self.certificates else None,
+            announce=self.broker.publish_volatile,
+        )
         try:
             await self._listen(doors)
         except BaseException:
@@ -89,6 +120,7 @@ class Hub:
         self._chores = [
             asyncio.create_task(self._trim_forever(), name="retention"),
             asyncio.create_task(self._server.attendance.watch(), name="attendance"),
+            asyncio.create_task(self._watch.run(), name="watch"),
         ]
         if self.settings.auth or self.settings.tls:
             every_s = self.settings.auth.check_every_s if self.settings.auth else _CHECK_EVERY_S

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from fieldline import __version__
 from fieldline_cloud.hub.committer import COMMIT_BUCKETS_S
+from fieldline_cloud.hub.core.conditions import CONDITIONS
 from fieldline_cloud.hub.core.entry import DurableCounts
 from fieldline_cloud.hub.subscribers import LiveSubscriber
 
@@ -34,7 +35,7 @@ _OF_DURABLES: tuple[tuple[str, str, Callable[[DurableCounts], int]], ...] = (
 
 
 class HubCollector(Collector):
-    """Everything a hub can say about itself. Labels: error code, durable and method; all are bounded."""
+    """Everything a hub can say about itself. Labels: error code, durable, method, condition, file; all are bounded."""
 
     def __init__(self, hub: "Hub") -> None:
         self._hub = hub
@@ -46,6 +47,7 @@ class HubCollector(Collector):
         yield from self._state()
         yield self._commits()
         yield self._refusals()
+        yield from self._troubles()
         yield from self._backlog()
         yield from self._agents()
         yield self._admin_calls()
@@ -97,6 +99,7 @@ class HubCollector(Collector):
         for name, text, value in (
             ("publish_streams", "Open publish streams.", broker.statistics.publish_streams),
             ("subscribe_streams", "Open subscribe streams.", broker.statistics.subscribe_streams),
+            ("half_open_streams", "Streams that have not said hello yet.", self._hub.half_open_streams),
             (
                 "subscribers_behind",
                 "Subscribers reading from the log.",
@@ -140,6 +143,23 @@ class HubCollector(Collector):
         for code, count in sorted(self._hub.refusals.items()):
             family.add_metric([code], count)
         return family
+
+    def _troubles(self) -> Iterator[Metric]:
+        active = self._hub.conditions
+        family = GaugeMetricFamily(
+            "fieldline_hub_condition", "1 while the hub itself has this trouble.", labels=["condition"]
+        )
+        for condition in CONDITIONS:
+            family.add_metric([condition], condition in active)
+        yield family
+        failures = CounterMetricFamily(
+            "fieldline_hub_reload_failures",
+            "Changed files that could not be used, so that the old ones stayed in force.",
+            labels=["file"],
+        )
+        for file, count in sorted(self._hub.reload_failures.items()):
+            failures.add_metric([file], count)
+        yield failures
 
     def _backlog(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(

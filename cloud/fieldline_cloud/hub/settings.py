@@ -75,6 +75,16 @@ class HubLimits(Settings):
     """Dead letters replayed or dropped by one command."""
     streams_max: int = Field(default=20_000, ge=1)
     """Streams and other calls at once; further ones are refused."""
+    streams_per_peer_max: int = Field(default=2_000, ge=1)
+    """Streams at once from one address; further ones are refused. Raise it where many clients share one (NAT)."""
+    half_open_max: int = Field(default=1_000, ge=1)
+    """Streams that have not said hello; at the bound those go that have been silent longest, and for a second."""
+    hello_s_max: float = Field(default=10.0, gt=0, le=120)
+    """Seconds a client gets for its handshake, and then a stream for its hello; who is silent longer is sent away."""
+    connections_max: int = Field(default=10_000, ge=1)
+    """Connections at once to one listening address; further ones are closed. Each is an open file of the hub."""
+    connection_idle_s_max: float = Field(default=300.0, ge=1, le=86_400)
+    """Seconds a connection may be without a stream; then it is closed, and clients open another when they need one."""
     topics_max: int = Field(default=100_000, ge=1)
     """Different topics in the log; frames to further ones are refused."""
     durables_max: int = Field(default=10_000, ge=1)

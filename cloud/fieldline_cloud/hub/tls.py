@@ -58,6 +58,14 @@ class ServerCertificates:
         self._stamp = _stamp(self._files)
         self._pair, self._client_ca, self.not_after_s = self._read()
         self._version = 1
+        self.failures = 0
+        """Changed files that could not be used."""
+
+    def ends_s(self) -> float:
+        """When the certificate that is shown now ends, in Unix seconds. Looks at the files."""
+        with self._lock:
+            self._refresh()
+        return self.not_after_s
 
     def credentials(self, *, ask_client: bool) -> grpc.ServerCredentials:
         """Credentials for one listening address; with `ask_client`, a client must show a certificate of our CA."""
@@ -90,6 +98,7 @@ class ServerCertificates:
         try:
             self._pair, self._client_ca, self.not_after_s = self._read()
         except ConfigError as error:
+            self.failures += 1
             log.error("changed certificates cannot be used, the hub goes on with the old ones: %s", error)
             return
         self._version += 1
@@ -128,6 +137,8 @@ class RevocationList:
         self._client_ca = client_ca
         self._stamp = _stamp([path])
         self._serials = self._read()
+        self.failures = 0
+        """Changed lists that could not be used."""
 
     def __contains__(self, serial: int) -> bool:
         return serial in self._serials
@@ -141,6 +152,7 @@ class RevocationList:
         try:
             self._serials = self._read()
         except ConfigError as error:
+            self.failures += 1
             log.error("changed revocation list cannot be used, the old one stays in force: %s", error)
 
     def _read(self) -> frozenset[int]:

@@ -172,12 +172,24 @@ def open_messages(frame: hub_pb2.Frame) -> tuple[Sequence[bytes], dict[int, dict
     contents = block.content
     if len(contents) != frame.count:
         raise DecodeError(f"frame says {frame.count} messages but holds {len(contents)}")
-    headers = {}
+    return list(contents), _headers(block)
+
+
+def _headers(block: hub_pb2.MessageBlock) -> dict[int, dict[str, str]]:
+    """Headers by position. What a few hundred bytes can unpack to must not keep a reader busy: checked as it goes."""
+    messages = len(block.content)
+    if len(block.meta) > messages:
+        raise DecodeError(f"frame has headers {len(block.meta)} times for {messages} messages")
+    headers: dict[int, dict[str, str]] = {}
     for meta in block.meta:
-        if meta.index >= len(contents):
-            raise DecodeError(f"frame has headers for message {meta.index} of {len(contents)}")
+        if meta.index >= messages:
+            raise DecodeError(f"frame has headers for message {meta.index} of {messages}")
+        if len(meta.headers) > HEADERS_PER_MESSAGE_MAX:
+            raise DecodeError(
+                f"message {meta.index} has {len(meta.headers)} headers; at most {HEADERS_PER_MESSAGE_MAX} are allowed"
+            )
         headers[meta.index] = dict(meta.headers)
-    return list(contents), headers
+    return headers
 
 
 def _utf8_bytes(text: str, what: str) -> int:

@@ -292,6 +292,7 @@ async def test_a_publisher_over_its_rate_is_told_when_to_come_back(tmp_path: Pat
         await publisher.send(hub_pb2.PublishRequest(hello=greeting))
         await publisher.read()
         await publisher.publish(*(frame(number, "alerts/x") for number in range(1, 20)))
+        await publisher.acked(5)  # what passed is acknowledged before the refusal
 
         status, error = await publisher.refusal()
 

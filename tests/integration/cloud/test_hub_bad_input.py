@@ -113,6 +113,7 @@ BAD_FRAMES = {
     "a frame that is no Protobuf": (b"\x12\x05\x0a\x03\xff\xff\xff", "BAD_FRAME"),
     "a topic that is no UTF-8": (b"\x12\x06\x0a\x04\x0a\x02\xff\xfe", "BAD_FRAME"),
     "a frame over the limit": (frames(frame(1, body=bytes(FRAME_BYTES_MAX + 1))), "FRAME_TOO_LARGE"),
+    "more frames than one request may have": (frames(*[frame(1)] * 4_097), "PROTOCOL"),
     "a bad frame behind a good one": (frames(frame(1), frame(2, crc32=1)), "BAD_FRAME"),
 }
 

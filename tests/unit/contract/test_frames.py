@@ -1,6 +1,8 @@
 """Frames: what is built is read back, every limit holds, and damage is a DecodeError and nothing else."""
 
 import contextlib
+import time
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -187,6 +189,37 @@ def test_headers_for_a_message_that_is_not_there_are_refused() -> None:
     block = hub_pb2.MessageBlock(content=[b"x"], meta=[hub_pb2.MessageMeta(index=1, headers={"h": "v"})])
     with pytest.raises(DecodeError, match="message 1 of 1"):
         open_messages(frame(body=block.SerializeToString()))
+
+
+def test_headers_more_often_than_there_are_messages_are_refused() -> None:
+    meta = hub_pb2.MessageMeta(index=0, headers={"h": "v"})
+    block = hub_pb2.MessageBlock(content=[b"x"], meta=[meta, meta])
+    with pytest.raises(DecodeError, match="2 times for 1"):
+        open_messages(frame(body=block.SerializeToString()))
+
+
+def test_more_headers_on_a_message_than_may_be_sent_are_refused() -> None:
+    many = {str(number): "" for number in range(HEADERS_PER_MESSAGE_MAX + 1)}
+    block = hub_pb2.MessageBlock(content=[b"x"], meta=[hub_pb2.MessageMeta(index=0, headers=many)])
+    with pytest.raises(DecodeError, match="has 65 headers"):
+        open_messages(frame(body=block.SerializeToString()))
+
+
+@pytest.mark.parametrize(
+    "repeated", [b"\n\x00", b"\x12\x00", b"\x12\x02\x08\x01", b"\x12\x04\x12\x02\x0a\x00", b"\x7a\x00", b"\x1b\x1c"]
+)
+def test_a_few_hundred_bytes_that_unpack_to_very_many_fields_cost_neither_time_nor_memory(repeated: bytes) -> None:
+    """Such a frame once took a reader 10 s: two million empty headers for one message."""
+    body = compress(b"\n\x00" + repeated * ((FRAME_RAW_BYTES_MAX - 2) // len(repeated)))
+    tracemalloc.start()
+    began_s = time.process_time()
+    try:
+        with contextlib.suppress(DecodeError):
+            open_messages(frame(body=body, encoding=ENCODING_MESSAGES_ZSTD))
+        assert tracemalloc.get_traced_memory()[1] < 3 * FRAME_RAW_BYTES_MAX
+    finally:
+        tracemalloc.stop()
+    assert time.process_time() - began_s < 3
 
 
 def test_readings_are_no_messages() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from fieldline.topics import INBOX, matches
 
-__all__ = ["Account", "Accounts", "Identity", "TokenBucket", "covers", "owns"]
+__all__ = ["Account", "Accounts", "Claims", "Identity", "TokenBucket", "covers", "owns"]
 
 # Answers about topics are remembered per identity; a publisher of ever new topics must not fill the memory.
 _REMEMBERED_MAX = 8192
@@ -33,6 +33,16 @@ class Identity:
     frames_s_max: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a stream asked for when it was opened, and uses as long as it is open. Empty: not asked for."""
+
+    client: str = ""
+    producer: str = ""
+    durable: str = ""
+    filters: tuple[str, ...] = ()
+
+
 class TokenBucket:
     """A rate with a burst of one second.
 
@@ -48,12 +58,16 @@ class TokenBucket:
 
     def take(self, amount: float, now_s: float) -> float:
         """0 if it may pass; otherwise the seconds until the bucket is half full, and nothing was taken."""
-        self._level = min(self._per_s, self._level + max(0.0, now_s - self._at_s) * self._per_s)
-        self._at_s = now_s
-        if self._level <= 0:
-            return (self._per_s / 2 - self._level) / self._per_s
+        if wait_s := self.wait_s(now_s):
+            return wait_s
         self._level -= amount
         return 0.0
+
+    def wait_s(self, now_s: float) -> float:
+        """0 if anything may pass; otherwise the seconds until the bucket is half full."""
+        self._level = min(self._per_s, self._level + max(0.0, now_s - self._at_s) * self._per_s)
+        self._at_s = now_s
+        return (self._per_s / 2 - self._level) / self._per_s if self._level <= 0 else 0.0
 
 
 def covers(granted: str, wanted: str) -> bool:
@@ -84,6 +98,8 @@ class Account:
 
     identity: Identity
     streams: int = 0
+    known: bool = True
+    """Whether hub.yaml still has it; open streams of one that is gone hold on to its account until they are ended."""
     _may_publish: dict[str, bool] = field(default_factory=dict)
     _bytes: TokenBucket | None = None
     _frames: TokenBucket | None = None
@@ -131,6 +147,24 @@ class Account:
             return ""
         return f"identity {self.identity.name!r} may not look after this hub; give it admin: true in hub.yaml"
 
+    def why_not(self, claims: Claims) -> str:
+        """Why a stream that was opened so may not go on: something of it has been taken from the identity."""
+        if not self.known:
+            return f"identity {self.identity.name!r} was taken out of hub.yaml"
+        reasons = [self.why_no_subscribe(one) for one in claims.filters]
+        reasons += [self.why_no_client(claims.client)] if claims.client else []
+        reasons += [self.why_no_producer(claims.producer)] if claims.producer else []
+        reasons += [self.why_no_durable(claims.durable)] if claims.durable else []
+        return next(filter(None, reasons), "")
+
+    def become(self, identity: Identity) -> None:
+        """Take new grants and rates; from now on they hold for the open streams too."""
+        if identity == self.identity:
+            return
+        self.identity = identity
+        self._may_publish.clear()
+        self._bytes = self._frames = None  # new rates begin with a full bucket
+
     @property
     def has_rate(self) -> bool:
         """Whether what it publishes is counted at all."""
@@ -147,6 +181,11 @@ class Account:
             self._bytes = self._bytes or TokenBucket(identity.bytes_s_max, now_s=now_s)
             return self._bytes.take(nbytes, now_s)
         return 0.0
+
+    def debt_s(self, now_s: float) -> float:
+        """0 if anything may pass now; otherwise as `wait_s`. Takes nothing: for one who comes back too early."""
+        buckets = (self._frames, self._bytes)
+        return max((bucket.wait_s(now_s) for bucket in buckets if bucket is not None), default=0.0)
 
     def over_rate(self) -> str:
         """The sentence for a publisher that must wait."""
@@ -181,3 +220,16 @@ class Accounts:
     def get(self, name: str) -> Account | None:
         """The account of an identity, if the hub knows it."""
         return self._accounts.get(name)
+
+    def become(self, identities: Iterable[Identity]) -> None:
+        """Take a new list: accounts of those that stay keep their count of streams, those that are gone lose all."""
+        new = {one.name: one for one in identities}
+        for name in self._accounts.keys() - new.keys():
+            gone = self._accounts.pop(name)
+            gone.known = False
+            gone.become(Identity(name))
+        for name, identity in new.items():
+            if name in self._accounts:
+                self._accounts[name].become(identity)
+            else:
+                self._accounts[name] = Account(identity)

@@ -30,7 +30,6 @@ __all__ = ["AGENTS_TOPIC", "AttendStream", "Attendance", "AttendanceStatistics"]
 log = logging.getLogger(__name__)
 
 AGENTS_TOPIC: Final = "$sys/agents"
-_JOIN_S_MAX: Final = 10.0
 # The shortest interval is half a second; whoever sends ten times as many heartbeats keeps the hub busy for nothing.
 _HEARTBEATS_S_MAX: Final = 20.0
 # How many agents are looked at before others have their turn: about a millisecond.
@@ -184,11 +183,8 @@ class AttendStream:
         self._context = context
         self._caller = caller
 
-    async def run(self) -> None:
-        """Until the agent leaves or is refused (HubRefusal)."""
-        first = await self._first()
-        if first is grpc.aio.EOF:
-            return
+    async def run(self, first: Any) -> None:
+        """With its first request, until the agent leaves or is refused (HubRefusal)."""
         if first.WhichOneof("kind") != "join":
             raise HubRefusal.protocol("the first message of an attend stream must be its join")
         attendance = self._attendance
@@ -200,15 +196,6 @@ class AttendStream:
             await run_together(attendance.sent_away(presence), self._receive(presence))
         finally:
             attendance.leave(presence)
-
-    async def _first(self) -> Any:
-        try:
-            async with asyncio.timeout(_JOIN_S_MAX):
-                return await self._context.read()
-        except TimeoutError:
-            raise HubRefusal(
-                hub_pb2.ERROR_CODE_TIMED_OUT, f"no join within {_JOIN_S_MAX:g} s; send it as soon as the stream is open"
-            ) from None
 
     def _check(self, join: hub_pb2.Join) -> Joining:
         check_hello(join.hello, self._caller.account)

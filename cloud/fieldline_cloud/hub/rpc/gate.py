@@ -4,6 +4,7 @@ The identity comes from the certificate TLS has verified, or else from the token
 a message says. Without `auth` in hub.yaml everybody who gets here may do everything.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from fieldline.errors import ConfigError
-from fieldline_cloud.hub.core.access import Account, Accounts
+from fieldline_cloud.hub.core.access import Account, Accounts, Claims
 from fieldline_cloud.hub.core.audit import Repeats
 from fieldline_cloud.hub.errors import HubRefusal
+from fieldline_cloud.hub.grants import GrantsFile
 from fieldline_cloud.hub.settings import HubSettings
 from fieldline_cloud.hub.tls import ClientCertificate, RevocationList, client_certificate
 from fieldline_cloud.tokens import Token, TokenBook, read_tokens
@@ -38,15 +40,27 @@ class Caller:
 
 
 class Gate:
-    """Lets callers in and looks after them. Raises ConfigError if tokens or revocation list cannot be used."""
+    """Lets callers in and looks after them. Raises ConfigError if tokens or revocation list cannot be used.
 
-    def __init__(self, settings: HubSettings, *, clock: Callable[[], float] = time.time) -> None:
+    `config` is the file the settings came from: its identities are read again when it changes.
+    """
+
+    def __init__(
+        self, settings: HubSettings, *, config: Path | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
         auth, tls = settings.auth, settings.tls
         self._clock = clock
         self._accounts = Accounts(one.identity() for one in auth.identities) if auth else None
         self._tokens = _TokensFile(auth.tokens_file) if auth and auth.tokens_file else None
         self._revoked = RevocationList(tls.revoked, tls.client_ca) if tls and tls.revoked and tls.client_ca else None
+        self._grants = GrantsFile(config) if auth and config else None
         self._repeats = Repeats()
+
+    @property
+    def reload_failures(self) -> dict[str, int]:
+        """Changed files that could not be used, by what is in them."""
+        files = {"grants": self._grants, "tokens": self._tokens, "revoked": self._revoked}
+        return {what: file.failures for what, file in files.items() if file is not None}
 
     def admit(self, context: Any) -> Caller:
         """Who calls. Raises HubRefusal for somebody nobody knows."""
@@ -62,7 +76,7 @@ class Gate:
         if account is None:
             raise HubRefusal.denied(f"identity {caller.name!r} is not known; add it to auth.identities in hub.yaml")
         if why := account.why_no_stream():
-            raise HubRefusal.too_many_of_identity(why)
+            raise HubRefusal.too_many_streams(why)
         return Caller(caller.name, account, caller.certificate, caller.token)
 
     def refresh(self) -> None:
@@ -70,6 +84,26 @@ class Gate:
         for each in (self._tokens, self._revoked):
             if each is not None:
                 each.refresh()
+
+    async def read_grants(self, *, even_unchanged: bool = False) -> bool:
+        """Take the identities of hub.yaml, if it has changed. Returns whether they are others now."""
+        if self._grants is None or self._accounts is None:
+            return False
+        file = self._grants
+        identities = await asyncio.to_thread(lambda: file.read(even_unchanged=even_unchanged))
+        if identities is None:
+            return False
+        self._accounts.become(identities)
+        log.info("grants were read again", extra={"identities": len(identities)})
+        return True
+
+    def why_leave(self, caller: Caller, claims: Claims) -> HubRefusal | None:
+        """Why a stream opened with these claims must end: its caller is nobody any more, or may not do that now."""
+        if why := self.why_not(caller):
+            return HubRefusal.unauthenticated(why)
+        if caller.account is not None and (why := caller.account.why_not(claims)):
+            return HubRefusal.denied(why)
+        return None
 
     def why_not(self, caller: Caller) -> str:
         """Why this caller must go (revoked, expired); empty if it may stay."""
@@ -120,6 +154,7 @@ class _TokensFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stamp = self._look()
+        self.failures = 0
         self.book = TokenBook(read_tokens(path))
 
     def refresh(self) -> None:
@@ -130,6 +165,7 @@ class _TokensFile:
         try:
             self.book = TokenBook(read_tokens(self._path))
         except ConfigError as error:
+            self.failures += 1
             log.error("changed tokens cannot be used, the old ones stay in force: %s", error)
 
     def _look(self) -> tuple[int, int, int, int] | None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ import grpc.aio
 
 from fieldline.client.tasks import run_together
 from fieldline.errors import BadName, BadTopic, DecodeError, LimitError
-from fieldline.limits import FRAME_MESSAGES_MAX, PROTOCOL_VERSION
+from fieldline.limits import FRAME_MESSAGES_MAX, PROTOCOL_VERSION, REQUEST_FRAMES_MAX
 from fieldline.topics import INBOX, check_name
 from fieldline.v1 import hub_pb2
 from fieldline.wire.frames import ENCODING_READINGS, check_frame, open_messages, parse_frame
@@ -28,6 +29,10 @@ from fieldline_cloud.hub.settings import HubLimits
 __all__ = ["PublishStream", "check_hello", "limits_message"]
 
 _EPOCH_MAX = (1 << 63) - 1
+# Receipts of one stream that wait to be sent; at the bound it is read no further.
+_NEWS_MAX = 1024
+# A publisher over its rate is not read, and hears why only after so long: one that does not listen comes no faster.
+_OVER_RATE_PAUSE_S_MAX = 0.5
 _OUTCOMES = {
     Verdict.HANDLED: hub_pb2.OUTCOME_HANDLED,
     Verdict.REFUSED: hub_pb2.OUTCOME_REFUSED,
@@ -84,11 +89,8 @@ class PublishStream:
         self._news: deque[hub_pb2.Receipt] = deque()
         self._ended = False
 
-    async def run(self) -> None:
-        """Until the publisher is done or is refused (HubRefusal)."""
-        first = await self._context.read()
-        if first is grpc.aio.EOF:
-            return
+    async def run(self, first: Any) -> None:
+        """With its first request, until the publisher is done or is refused (HubRefusal)."""
         if first.WhichOneof("kind") != "hello":
             raise HubRefusal.protocol("the first message of a publish stream must be its hello")
         await self._greet(first.hello)
@@ -106,6 +108,8 @@ class PublishStream:
             raise HubRefusal(hub_pb2.ERROR_CODE_BAD_NAME, str(error)) from error
         if self._account is not None and (why := self._account.why_no_producer(hello.producer)):
             raise HubRefusal.denied(why)
+        if self._account is not None and (wait_s := self._account.debt_s(time.monotonic())):
+            raise await _over_rate(self._account, wait_s)
         if hello.epoch > _EPOCH_MAX:
             raise HubRefusal.protocol(f"epoch {hello.epoch} is over {_EPOCH_MAX}")
         self._producer = ProducerKey(hello.producer, hello.epoch)
@@ -123,17 +127,20 @@ class PublishStream:
         while (request := await context.read()) is not grpc.aio.EOF:
             if request.WhichOneof("kind") != "frames":
                 raise HubRefusal.protocol("a publish stream says hello once; after it only frames may follow")
-            frames = [self._check(data) for data in request.frames.frames]
-            frames, wait_s = self._within_rate(frames)
-            frames = self._without_volatile(frames)
+            if (count := len(request.frames.frames)) > REQUEST_FRAMES_MAX:
+                raise HubRefusal.protocol(
+                    f"request has {count} frames; at most {REQUEST_FRAMES_MAX} are allowed; split it"
+                )
+            passing, wait_s = self._within_rate(request.frames.frames)
+            frames = self._without_volatile([self._check(data) for data in passing])
             if frames:
                 size = sum(len(frame.data) for frame in frames)
                 self._submitted += 1
                 self._unsettled_bytes += size
                 await broker.publish(self._producer, frames, self._lane, partial(self._done, size))
-                await self._below_bound()
+            await self._below_bound()
             if wait_s and self._account is not None:
-                raise HubRefusal.rate_limited(self._account.over_rate(), wait_s)
+                raise await _over_rate(self._account, wait_s)
         self._ended = True
         self._changed.set()
         await asyncio.Event().wait()  # the acknowledging half ends the stream once all is settled
@@ -150,20 +157,26 @@ class PublishStream:
                     self._tell(frame.receipt, Outcome(Verdict.NO_RECEIVER))
         return [frame for frame in frames if frame.sequence]
 
-    def _within_rate(self, frames: list[IncomingFrame]) -> tuple[list[IncomingFrame], float]:
-        """The frames that may pass now, and how long the others must wait. What passes is in order, so none is lost."""
+    def _within_rate(self, frames: Sequence[bytes]) -> tuple[Sequence[bytes], float]:
+        """The frames that may pass now, and how long the others must wait. What passes is in order, so none is lost.
+
+        Asked before they are looked at: what is too much must cost little.
+        """
         account = self._account
         if account is None or not account.has_rate:
             return frames, 0.0
         now_s = time.monotonic()
         for index, frame in enumerate(frames):
-            if wait_s := account.wait_s(len(frame.data), now_s):
+            if wait_s := account.wait_s(len(frame), now_s):
                 return frames[:index], wait_s
         return frames, 0.0
 
     async def _below_bound(self) -> None:
-        """Read no more while this publisher alone has so much on the way; its own flow control then holds it."""
-        while self._unsettled_bytes >= self._limits.in_flight_bytes_max:
+        """Read no more while this publisher alone has so much on the way, or does not read what it is told.
+
+        Its own flow control then holds it.
+        """
+        while self._unsettled_bytes >= self._limits.in_flight_bytes_max or len(self._news) >= _NEWS_MAX:
             self._room.clear()
             await self._room.wait()
 
@@ -270,6 +283,7 @@ class PublishStream:
             while self._news:
                 receipt = hub_pb2.PublishResponse(receipt=self._news.popleft())
                 await self._context.write(receipt.SerializeToString())
+                self._room.set()
             if self._refusal is not None:
                 raise self._refusal
             if self._ended and self._settled == self._submitted:
@@ -289,3 +303,10 @@ def _too_large(what: str, nbytes: int, topic: str, limit: int, policy: TopicPoli
         hub_pb2.ERROR_CODE_FRAME_TOO_LARGE,
         f"{what} for {topic!r} has {nbytes} bytes; topics {policy.filter!r} take at most {limit} in hub.yaml; split it",
     )
+
+
+async def _over_rate(account: Account, wait_s: float) -> HubRefusal:
+    """The refusal, after half of the wait, in which acks still go out; the rest of it is the client's."""
+    pause_s = min(wait_s / 2, _OVER_RATE_PAUSE_S_MAX)
+    await asyncio.sleep(pause_s)
+    return HubRefusal.rate_limited(account.over_rate(), wait_s - pause_s)

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -17,15 +18,17 @@ from fieldline.client.status import ERROR_KEY
 from fieldline.limits import GRPC_MESSAGE_BYTES_MAX
 from fieldline.v1 import hub_pb2, passthrough_pb2
 from fieldline_cloud.hub.broker import Broker
-from fieldline_cloud.hub.core.access import Account
+from fieldline_cloud.hub.core.access import Account, Claims
+from fieldline_cloud.hub.core.lobby import Lobby
 from fieldline_cloud.hub.engines.base import StorageError
 from fieldline_cloud.hub.errors import HubRefusal
 from fieldline_cloud.hub.rpc.admin import ADMIN_SERVICE, AdminService
 from fieldline_cloud.hub.rpc.attend import Attendance, AttendStream
+from fieldline_cloud.hub.rpc.claims import claims_of
 from fieldline_cloud.hub.rpc.gate import Caller, Gate
 from fieldline_cloud.hub.rpc.publish import PublishStream
 from fieldline_cloud.hub.rpc.subscribe import SubscribeStream
-from fieldline_cloud.hub.settings import TlsSettings
+from fieldline_cloud.hub.settings import HubLimits, TlsSettings
 
 __all__ = ["Door", "HubServer"]
 
@@ -65,18 +68,30 @@ class Door:
     credentials: grpc.ServerCredentials | None = None
 
 
+@dataclass(slots=True)
+class _Open:
+    """An open stream: who opened it, and with what."""
+
+    caller: Caller
+    claims: Claims = field(default_factory=Claims)
+
+
 class HubServer:
     """Serves one broker; `gate` says to whom."""
 
     def __init__(self, broker: Broker, gate: Gate) -> None:
         self._broker = broker
         self._gate = gate
-        tls = broker.settings.tls
+        limits, tls = broker.settings.limits, broker.settings.tls
         age = [] if tls is None else _age_options(tls)
-        self._server = grpc.aio.server(options=[*_OPTIONS, *age])
+        self._server = grpc.aio.server(options=[*_OPTIONS, *_connection_options(limits), *age])
         self._health = health.aio.HealthServicer()
-        self._streams: dict[asyncio.Task[Any], Caller] = {}
-        self._sent_away: dict[asyncio.Task[Any], HubRefusal] = {}
+        self._hello_s_max = limits.hello_s_max
+        self._lobby: Lobby[asyncio.Future[Any]] = Lobby(
+            limits.streams_max, limits.streams_per_peer_max, limits.half_open_max
+        )
+        self._streams: dict[asyncio.Future[Any], _Open] = {}
+        self._sent_away: dict[asyncio.Future[Any], HubRefusal] = {}
         self._stopping = False
         self.refusals: dict[str, int] = {}
         """Refused streams by error code."""
@@ -103,21 +118,31 @@ class HubServer:
             return int(self._server.add_insecure_port(door.address))
         return int(self._server.add_secure_port(door.address, door.credentials))
 
+    @property
+    def half_open_streams(self) -> int:
+        """Streams that have not said hello yet."""
+        return self._lobby.half_open
+
     async def watch(self, every_s: float) -> None:
-        """Send away who was revoked or has expired, until cancelled."""
+        """Send away who was revoked, has expired or may not do any more what it does, until cancelled."""
         while True:
             await asyncio.sleep(every_s)
-            try:
-                self._send_away()
-            except Exception:  # whatever is in those files, the next look must come: or nobody is ever revoked again
-                log.exception("open streams could not be checked; trying again")
+            await self.look_again()
 
-    def _send_away(self) -> None:
-        self._gate.refresh()
-        for work, caller in list(self._streams.items()):
-            if why := self._gate.why_not(caller):
-                self._sent_away[work] = HubRefusal.unauthenticated(why)
-                work.cancel()
+    async def look_again(self, *, even_unchanged: bool = False) -> None:
+        """Read changed grants, tokens and revocations now, and send away whom they no longer let in."""
+        try:
+            await self._gate.read_grants(even_unchanged=even_unchanged)
+            self._gate.refresh()
+            for work, stream in list(self._streams.items()):
+                if refusal := self._gate.why_leave(stream.caller, stream.claims):
+                    self._send_away(work, refusal)
+        except Exception:  # whatever is in those files, the next look must come: or nobody is ever revoked again
+            log.exception("open streams could not be checked; trying again")
+
+    def _send_away(self, work: asyncio.Future[Any], refusal: HubRefusal) -> None:
+        self._sent_away[work] = refusal
+        work.cancel()
 
     async def stop(self, drain_s: float) -> None:
         """Refuse new streams and end the open ones, at the latest after `drain_s`."""
@@ -153,7 +178,9 @@ class HubServer:
         statistics = self._broker.statistics
         statistics.publish_streams += 1
         try:
-            await self._serve(lambda caller: PublishStream(self._broker, context, caller.account).run(), context)
+            await self._serve_stream(
+                lambda caller, first: PublishStream(self._broker, context, caller.account).run(first), context
+            )
         finally:
             statistics.publish_streams -= 1
 
@@ -161,12 +188,16 @@ class HubServer:
         statistics = self._broker.statistics
         statistics.subscribe_streams += 1
         try:
-            await self._serve(lambda caller: SubscribeStream(self._broker, context, caller.account).run(), context)
+            await self._serve_stream(
+                lambda caller, first: SubscribeStream(self._broker, context, caller.account).run(first), context
+            )
         finally:
             statistics.subscribe_streams -= 1
 
     async def _attend(self, _: Any, context: Any) -> None:
-        await self._serve(lambda caller: AttendStream(self.attendance, context, caller).run(), context)
+        await self._serve_stream(
+            lambda caller, first: AttendStream(self.attendance, context, caller).run(first), context
+        )
 
     async def _list_agents(self, data: bytes, context: Any) -> bytes:
         async def answer(_: Caller) -> bytes:
@@ -176,13 +207,35 @@ class HubServer:
         return await self._serve(answer, context)
 
     async def _serve(self, run: Callable[[Caller], Awaitable[_R]], context: Any) -> _R:
+        """Run a call whose request is there already."""
+
+        async def call(stream: _Open) -> _R:
+            return await run(stream.caller)
+
+        return await self._let_in(call, context, greeted=True)
+
+    async def _serve_stream(self, run: Callable[[Caller, Any], Awaitable[None]], context: Any) -> None:
+        """Run a stream, once its first request has come."""
+
+        async def call(stream: _Open) -> None:
+            first = await self._first(context)
+            if first is grpc.aio.EOF:
+                return
+            if stream.caller.account is not None:
+                stream.claims = claims_of(first)
+            await run(stream.caller, first)
+
+        await self._let_in(call, context, greeted=False)
+
+    async def _let_in(self, call: Callable[[_Open], Awaitable[_R]], context: Any, *, greeted: bool) -> _R:
         """Run one call; a refusal becomes its status. The work is a task of its own, so that a stop can end it."""
         caller: Caller | None = None
         try:
-            self._admit()
+            if self._stopping:
+                raise HubRefusal.shutting_down()
             caller = self._gate.admit(context)
             with _counted(caller.account):
-                return await self._work(run, caller)
+                return await self._work(call, caller, context, greeted=greeted)
         except HubRefusal as refusal:
             await self._refuse(refusal, context, caller)
         except StorageError as error:
@@ -190,9 +243,16 @@ class HubServer:
         except ProtobufDecodeError as error:
             await self._refuse(HubRefusal.protocol(f"request cannot be read: {error}"), context, caller)
 
-    async def _work(self, run: Callable[[Caller], Awaitable[_R]], caller: Caller) -> _R:
-        work = asyncio.ensure_future(run(caller))
-        self._streams[work] = caller
+    async def _work(self, call: Callable[[_Open], Awaitable[_R]], caller: Caller, context: Any, *, greeted: bool) -> _R:
+        host = context.peer().rpartition(":")[0]
+        if why := self._lobby.why_full(host):
+            raise HubRefusal.too_many_streams(why)
+        stream = _Open(caller)
+        work = asyncio.ensure_future(call(stream))
+        self._streams[work] = stream
+        self._enter(work, host)
+        if greeted:
+            self._lobby.greeted(work)
         try:
             await asyncio.wait([work])
         except asyncio.CancelledError:  # the client has gone
@@ -201,18 +261,32 @@ class HubServer:
             work.cancelled() or work.exception()  # nobody is left to be told
             raise
         finally:
+            self._lobby.leave(work)
             del self._streams[work]
             sent_away = self._sent_away.pop(work, None)
         if work.cancelled():
             raise sent_away or HubRefusal.shutting_down()
         return work.result()
 
-    def _admit(self) -> None:
-        if self._stopping:
-            raise HubRefusal.shutting_down()
-        limit = self._broker.settings.limits.streams_max
-        if len(self._streams) >= limit:
-            raise HubRefusal.too_many("open streams", limit, "limits.streams_max")
+    def _enter(self, work: asyncio.Future[Any], host: str) -> None:
+        """A call has been let in; those that have only kept silent may have to go for it."""
+        limit = self._broker.settings.limits.half_open_max
+        for silent in self._lobby.enter(work, host, time.monotonic()):
+            self._send_away(silent, HubRefusal.too_many("streams without a hello", limit, "limits.half_open_max"))
+
+    async def _first(self, context: Any) -> Any:
+        """The first request of a stream (or EOF), which must come in time."""
+        try:
+            async with asyncio.timeout(self._hello_s_max):
+                first = await context.read()
+        except TimeoutError:
+            raise HubRefusal.timed_out(
+                f"no hello within {self._hello_s_max:g} s; say hello as soon as the stream is open"
+            ) from None
+        work = asyncio.current_task()
+        assert work is not None
+        self._lobby.greeted(work)
+        return first
 
     async def _refuse(self, refusal: HubRefusal, context: Any, caller: Caller | None) -> NoReturn:
         self.refusals[refusal.name] = self.refusals.get(refusal.name, 0) + 1
@@ -222,6 +296,15 @@ class HubServer:
         trailing = ((ERROR_KEY, refusal.to_proto().SerializeToString()),)
         await context.abort(refusal.status, str(refusal), trailing)
         raise AssertionError("abort raises")
+
+
+def _connection_options(limits: HubLimits) -> list[tuple[str, Any]]:
+    """What gRPC can hold in bounds before there is a stream."""
+    return [
+        ("grpc.server_handshake_timeout_ms", round(limits.hello_s_max * 1000)),
+        ("grpc.max_allowed_incoming_connections", limits.connections_max),
+        ("grpc.max_connection_idle_ms", round(limits.connection_idle_s_max * 1000)),
+    ]
 
 
 def _age_options(tls: TlsSettings) -> list[tuple[str, Any]]:

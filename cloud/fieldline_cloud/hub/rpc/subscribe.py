@@ -7,7 +7,7 @@ import grpc.aio
 
 from fieldline.client.tasks import run_together
 from fieldline.errors import BadName, BadTopic
-from fieldline.limits import FILTERS_PER_SUBSCRIPTION_MAX, PROTOCOL_VERSION
+from fieldline.limits import FILTERS_PER_SUBSCRIPTION_MAX, FRAME_MESSAGES_MAX, PROTOCOL_VERSION
 from fieldline.topics import check_filter, check_name
 from fieldline.v1 import hub_pb2, passthrough_pb2
 from fieldline_cloud.hub.broker import Broker
@@ -43,11 +43,8 @@ class SubscribeStream:
         self._sent_to = 0
         self._told_to = 0
 
-    async def run(self) -> None:
-        """Until the subscriber is done or is refused (HubRefusal)."""
-        first = await self._context.read()
-        if first is grpc.aio.EOF:
-            return
+    async def run(self, first: Any) -> None:
+        """With its first request, until the subscriber is done or is refused (HubRefusal)."""
         if first.WhichOneof("kind") != "open":
             raise HubRefusal.protocol("the first message of a subscribe stream must be its open")
         subscriber = await self._broker.open(self._check(first.open))
@@ -191,6 +188,10 @@ def _settings(options: hub_pb2.DurableOptions) -> DurableSettings:
 
 
 def _order(nack: hub_pb2.Nack) -> NackOrder:
+    if len(nack.messages) > FRAME_MESSAGES_MAX:
+        raise HubRefusal.protocol(
+            f"a nack names {len(nack.messages)} messages; a frame has {FRAME_MESSAGES_MAX} at most"
+        )
     return NackOrder(
         nack.offset,
         nack.delay_ms if nack.HasField("delay_ms") else None,

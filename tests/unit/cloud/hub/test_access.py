@@ -1,11 +1,14 @@
 """Who may do what, decided without a hub."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldline.topics import matches
-from fieldline_cloud.hub.core.access import Account, Accounts, Identity, TokenBucket, covers, owns
+from fieldline_cloud.hub.core.access import Account, Accounts, Claims, Identity, TokenBucket, covers, owns
 from fieldline_cloud.hub.core.audit import Repeats
 
 GATEWAY = Identity("edge-7", publish=("readings/site/edge-7/#",), subscribe=("commands/edge-7/+",))
@@ -181,3 +184,80 @@ def test_only_who_was_granted_it_looks_after_the_hub() -> None:
     assert Account(AGENT).why_no_admin() == (
         "identity 'anomaly' may not look after this hub; give it admin: true in hub.yaml"
     )
+
+
+CLAIMS = Claims(client="edge", producer="edge.a", durable="edge.cursor", filters=("commands/edge/#",))
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({}, ""),
+        ({"subscribe": ("commands/#",)}, ""),
+        ({"subscribe": ()}, "subscribe to 'commands/edge/#'"),
+        ({"subscribe": ("commands/edge/one",)}, "subscribe to 'commands/edge/#'"),
+        ({"publish": ()}, ""),
+    ],
+)
+def test_a_stream_may_go_on_while_all_it_was_opened_with_is_granted(changed: dict[str, Any], says: str) -> None:
+    before = Identity("edge", publish=("a",), subscribe=("commands/edge/#",))
+    accounts = Accounts([before])
+    account = accounts.get("edge")
+    assert account is not None
+    assert account.why_not(CLAIMS) == ""
+
+    accounts.become([replace(before, **changed)])
+
+    assert accounts.get("edge") is account
+    assert says in account.why_not(CLAIMS)
+    assert bool(says) == bool(account.why_not(CLAIMS))
+
+
+def test_names_that_were_granted_and_are_no_longer_end_a_stream() -> None:
+    before = Identity("edge", producers=("other*",), durables=("shared",))
+    accounts = Accounts([before])
+    account = accounts.get("edge")
+    assert account is not None
+
+    for claims in (Claims(client="other-1"), Claims(producer="other-1"), Claims(durable="shared")):
+        accounts.become([before])
+        assert not account.why_not(claims)
+        accounts.become([Identity("edge")])
+        assert "may not use" in account.why_not(claims)
+
+
+def test_an_identity_that_was_taken_out_may_do_nothing_and_one_that_was_added_may() -> None:
+    accounts = Accounts([Identity("old", publish=("#",))])
+    old = accounts.get("old")
+    assert old is not None
+    assert not old.why_no_publish("a")
+
+    accounts.become([Identity("new", publish=("#",))])
+
+    assert accounts.get("old") is None
+    assert "taken out" in old.why_not(Claims())
+    assert old.why_no_publish("a"), "what was remembered is forgotten"
+    new = accounts.get("new")
+    assert new is not None
+    assert not new.why_no_publish("a")
+
+
+def test_new_rates_hold_at_once() -> None:
+    accounts = Accounts([Identity("edge", frames_s_max=1)])
+    account = accounts.get("edge")
+    assert account is not None
+    assert account.wait_s(1, now_s=0) == 0
+    assert account.wait_s(1, now_s=0) > 0
+
+    accounts.become([Identity("edge", frames_s_max=100)])
+
+    assert account.wait_s(1, now_s=0) == 0
+
+
+def test_who_comes_back_too_early_is_told_so_before_anything_is_taken() -> None:
+    account = Account(Identity("edge", frames_s_max=10, bytes_s_max=1000))
+    assert account.debt_s(now_s=0) == 0
+    account.wait_s(5_000, now_s=0)
+
+    assert account.debt_s(now_s=1) == account.debt_s(now_s=1) > 3
+    assert account.debt_s(now_s=4.1) == 0

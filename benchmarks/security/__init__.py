@@ -1,0 +1,1 @@
+"""What misuse of a hub costs everybody else."""
