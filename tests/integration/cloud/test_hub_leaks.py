@@ -22,6 +22,14 @@ from tests.integration.cloud.harness import Client, address, frame, running_hub,
 CYCLES = int(os.environ.get("FIELDLINE_CYCLES", "200"))
 WARM_UP = 20
 GROWTH_MAX = CYCLES // 10
+# asyncio lets up to a hundred timers that were cancelled (a hello came in time, say) lie until they would have been due.
+OF_TIMERS = (
+    "_contextvars.Context",
+    "asyncio.events.TimerHandle",
+    "builtins.builtin_function_or_method",
+    "weakref.ReferenceType",
+)
+CANCELLED_TIMERS_MAX = 150
 DURABLES = 5
 _POOLS = ("hub-reader", "asyncio_")  # bounded, and filled as they are needed
 
@@ -76,7 +84,11 @@ async def check_nothing_stays(hub: Hub, cycle: Callable[[int], Awaitable[None]])
     after = await settled(hub, like=before)
     assert after == before
     grown = objects() - objects_before
-    assert {kind: more for kind, more in grown.items() if more > GROWTH_MAX} == {}
+    assert {kind: more for kind, more in grown.items() if more > _growth_max(kind)} == {}
+
+
+def _growth_max(kind: str) -> int:
+    return CANCELLED_TIMERS_MAX if kind in OF_TIMERS else GROWTH_MAX
 
 
 async def settled(hub: Hub, like: Holdings | None = None) -> Holdings:
