@@ -9,9 +9,8 @@ __all__ = ["DeadLetterInfo", "MemberInfo", "Purged", "SubscriptionInfo", "TopicI
 class TopicInfo:
     """A topic the hub's log has been given.
 
-    `last_offset` is that of its newest frame since the hub was started; None: there was none. `policy` is the pattern
-    in hub.yaml that governs it; empty: the hub's defaults. `frames` and `bytes` count what was stored since the hub was
-    started.
+    `last_offset` is that of its newest frame; None: it is not known. `policy` is the pattern in hub.yaml that governs
+    it; empty: the hub's defaults. `frames` and `bytes` count what was stored since the hub was started.
     """
 
     topic: str

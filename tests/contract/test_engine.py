@@ -162,6 +162,15 @@ def test_everything_is_there_after_a_restart(bench: Bench) -> None:
     assert [one.topic for one in bench.read_all()] == ["a", "a", "b", "c"]
 
 
+def test_every_topic_is_known_with_its_newest_frame_also_after_a_restart(bench: Bench) -> None:
+    bench.append(1, 2, topic="a")
+    bench.append(3, topic="b")
+    bench.append(4, topic="a")
+    for _ in range(2):
+        assert dict(bench.engine.topics()) == {"a": 3, "b": 2}
+        bench.reopen()
+
+
 def test_cursors_never_move_back(bench: Bench) -> None:
     assert bench.engine.cursor("d") is None
     for offset, kept in ((5, 5), (3, 5), (5, 5), (9, 9), (0, 9)):

@@ -63,7 +63,7 @@ class BrokerStatistics:
 
 @dataclass(slots=True)
 class TopicCount:
-    """What was stored of one topic since the hub was started. `last_offset` -1: nothing."""
+    """What was stored of one topic since the hub was started. `last_offset` is that of its newest frame; -1: none."""
 
     frames: int = 0
     bytes: int = 0
@@ -84,7 +84,7 @@ class Broker:
         self._rules = settings.retention_rules()
         self.policies = self._rules.policies
         self._index: TopicIndex[Taker] = TopicIndex()
-        self.topics = {topic: TopicCount() for topic in engine.topics()}
+        self.topics = {topic: TopicCount(last_offset=last) for topic, last in engine.topics().items()}
         """Every topic the log has been given, whatever is left of it."""
         self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="hub-reader")
         self.committer = Committer(
@@ -192,10 +192,12 @@ class Broker:
                     statistics.frames_stored += 1
                     statistics.bytes_stored += len(record.delivery)
                     self.tail = record.offset + 1
-                    if (count := self.topics.get(record.topic)) is not None:
-                        count.frames += 1
-                        count.bytes += len(record.delivery)
-                        count.last_offset = record.offset
+                    count = self.topics.get(record.topic)
+                    if count is None:  # a dead letter's
+                        count = self.topics[record.topic] = TopicCount()
+                    count.frames += 1
+                    count.bytes += len(record.delivery)
+                    count.last_offset = record.offset
                 for taker in match(record.topic):
                     taker.offer(record)
 

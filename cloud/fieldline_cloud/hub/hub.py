@@ -185,8 +185,8 @@ class Hub:
 
     async def _trim_forever(self) -> None:
         while True:
-            await asyncio.sleep(self.settings.retention.check_every_s)
             try:
                 await self.broker.trim()
             except StorageError as error:
                 log.warning("retention could not be applied: %s", error)
+            await asyncio.sleep(self.settings.retention.check_every_s)

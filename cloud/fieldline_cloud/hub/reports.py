@@ -41,7 +41,7 @@ class SubscriptionReport:
 
 @dataclass(frozen=True, slots=True)
 class TopicReport:
-    """A topic the log has been given. `last_offset` None: nothing was stored of it since the start, as counters say."""
+    """A topic the log has been given. `last_offset` is that of its newest frame; None: not known."""
 
     topic: str
     last_offset: int | None = None

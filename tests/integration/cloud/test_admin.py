@@ -108,8 +108,8 @@ async def test_a_topic_says_what_was_stored_of_it_and_which_policy_it_has(tmp_pa
     assert (second.policy, second.partitions, second.last_offset) == ("", 1, 1)
     async with running_hub(tmp_path) as hub, AdminClient(address(hub)) as admin:
         assert [(one.topic, one.frames, one.last_offset) async for one in admin.topics()] == [
-            ("t/a", 0, None),
-            ("x", 0, None),
+            ("t/a", 0, 2),
+            ("x", 0, 1),
         ]
 
 

@@ -22,7 +22,7 @@ from tests.integration.cloud.harness import Client, address, frame, running_hub,
 CYCLES = int(os.environ.get("FIELDLINE_CYCLES", "200"))
 WARM_UP = 20
 GROWTH_MAX = CYCLES // 10
-# asyncio lets up to a hundred timers that were cancelled (a hello came in time, say) lie until they would have been due.
+# asyncio lets up to a hundred cancelled timers (a hello came in time, say) lie until they would have been due.
 OF_TIMERS = (
     "_contextvars.Context",
     "asyncio.events.TimerHandle",

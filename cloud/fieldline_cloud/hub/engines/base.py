@@ -158,8 +158,8 @@ class Engine(Protocol):
     def fetch(self, offsets: Sequence[int]) -> list[Record]:
         """The records at these (ascending) offsets; those that are not in the log any more are left out."""
 
-    def topics(self) -> Sequence[str]:
-        """Every topic the log has ever been given."""
+    def topics(self) -> Mapping[str, int]:
+        """Every topic the log has ever been given, and the offset of its newest frame; -1: not known."""
 
     def last_values(self, wanted: Callable[[str], bool]) -> list[Record]:
         """The newest frame of every wanted topic, in offset order; of a topic with nothing left, none."""

@@ -298,9 +298,10 @@ class SegmentEngine:
         """From memory."""
         return dict(self._marks.durables)
 
-    def topics(self) -> Sequence[str]:
+    def topics(self) -> Mapping[str, int]:
         """From memory."""
-        return list(self._marks.topic_ids)
+        ends = self._marks.end_offsets
+        return {name: ends.get(number, 0) - 1 for name, number in list(self._marks.topic_ids.items())}
 
     def retain(self, rules: RetentionRules, *, now_ms: int, hold_offset: int | None = None) -> Retained:
         """What takes long happens beside the writer; see keeper.py."""
