@@ -1,5 +1,6 @@
 """Every role, every verb, every topic; and grants that change while the hub runs."""
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -20,8 +21,21 @@ from fieldline.topics import matches
 from fieldline.v1 import admin_pb2, hub_pb2
 from fieldline_cloud.hub import Hub, HubSettings
 from fieldline_cloud.hub.core.access import covers
+from fieldline_cloud.hub.errors import HubRefusal
+from fieldline_cloud.hub.rpc.server import HubServer
 from fieldline_cloud.tokens import add_token
-from tests.integration.cloud.harness import Client, Publisher, Stream, Subscriber, address, frame, hello, until
+from tests.integration.cloud.fuzzing import ending
+from tests.integration.cloud.harness import (
+    Client,
+    Publisher,
+    Stream,
+    Subscriber,
+    address,
+    frame,
+    hello,
+    running_hub,
+    until,
+)
 from tests.integration.cloud.secure import Pki, TlsClient, mtls_hub, now
 
 DENIED = hub_pb2.ERROR_CODE_PERMISSION_DENIED
@@ -368,6 +382,34 @@ async def test_sighup_reads_grants_at_once(tmp_path: Path) -> None:
         assert (await stream.refusal())[1].code == DENIED
         assert await outcome(client, "one", "subscribe", "c/#") == "yes"
         assert '"grants were read again"' in hub.errors
+
+
+@pytest.mark.parametrize("moment", range(5))
+async def test_who_is_sent_away_in_the_middle_of_a_first_answer_hears_why(moment: int, tmp_path: Path) -> None:
+    """Cut short while it was written, such an answer once left the client waiting for ever."""
+    async with running_hub(tmp_path) as hub, Client(address(hub)) as client:
+        server = hub._server
+        streams = [client.subscriber() for _ in range(50)]
+        opening = hub_pb2.SubscribeRequest(open=hub_pb2.SubscribeOpen(hello=hello(), filters=["#"]))
+        await asyncio.gather(*(one.send(opening) for one in streams))
+        sent: set[object] = set()
+        async with asyncio.timeout(10):
+            while len(sent) < len(streams):
+                for work in server._streams.keys() - sent:
+                    sent.add(work)
+                    asyncio.get_running_loop().call_soon(later, moment, server, work)
+                await asyncio.sleep(0)
+        codes = [(await ending(one))[1] for one in streams]
+
+        assert codes == ["PERMISSION_DENIED"] * len(streams)
+
+
+def later(turns: int, server: HubServer, work: asyncio.Future[Any]) -> None:
+    """Send it away in so many turns of the loop."""
+    if turns:
+        asyncio.get_running_loop().call_soon(later, turns - 1, server, work)
+    else:
+        server._send_away(work, HubRefusal.denied("no longer"))
 
 
 async def test_a_hub_without_auth_has_no_grants_to_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

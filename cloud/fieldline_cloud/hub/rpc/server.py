@@ -244,6 +244,9 @@ class HubServer:
             await self._refuse(HubRefusal.protocol(f"request cannot be read: {error}"), context, caller)
 
     async def _work(self, call: Callable[[_Open], Awaitable[_R]], caller: Caller, context: Any, *, greeted: bool) -> _R:
+        # Otherwise they go with the first answer; a refusal that cuts that one short would send them again, and then
+        # gRPC tells the client nothing at all.
+        await context.send_initial_metadata(())
         host = context.peer().rpartition(":")[0]
         if why := self._lobby.why_full(host):
             raise HubRefusal.too_many_streams(why)
