@@ -286,6 +286,7 @@ def build() -> dict[Path, str]:
         DOCS / "how-to" / "ask-another-agent.md": {
             "ask_another_agent": _code(DOCS / "how-to" / "ask_another_agent.py")
         },
+        DOCS / "how-to" / "share-work.md": {"share_work": _code(DOCS / "how-to" / "share_work.py")},
     }
     for kind, model in settings_models().items():
         pages[REFERENCE / f"config-{kind}.md"] = {kind: settings_page(model)}

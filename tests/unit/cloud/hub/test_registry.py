@@ -137,7 +137,7 @@ def test_whatever_happens_nobody_is_forgotten_and_nobody_silent_stays(steps: lis
         name = str(number)
         now_s += seconds
         for one in registry.overdue(now_s):
-            assert now_s - heard.pop(one.agent.name) >= 3.0
+            assert now_s - heard.pop(one.agent.name) >= 3.0 - 1e-6  # sums of floats
         at = {one.agent.name: one for one in registry.present}
         assert set(at) == set(heard)
         assert all(now_s - heard_s < 3.0 for heard_s in heard.values())
