@@ -14,7 +14,7 @@ import pytest
 __all__ = ["WRITES", "Call", "Strace"]
 
 # What a log does to its disk. Nothing else in the hub uses these: gRPC sends with sendmsg, and writes to eventfds.
-WRITES = ("writev", "fdatasync", "fsync", "ftruncate", "rename", "unlink")
+WRITES = ("writev", "fallocate", "fdatasync", "fsync", "ftruncate", "rename", "unlink")
 _CALL = re.compile(rf"^(\d+) +({'|'.join(WRITES)})\(", re.MULTILINE)
 _ATTACHED_S = 10.0
 
