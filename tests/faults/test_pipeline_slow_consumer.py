@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-from fieldline import Runtime
+from fieldline import Coalescing, Runtime
 from tests.faults.support import LONG, Devices, Edge, Process, fieldline, hub_metrics, new_random, running_hub, until
 
 STOPPED_S = 10.0 if LONG else 4.0
@@ -66,7 +66,7 @@ async def test_a_subscriber_that_is_stopped_holds_up_nobody_and_misses_nothing(t
         Edge(tmp_path, hub.address, devices.settings(period_ms=50)) as edge,
         _subscriber(tmp_path, "slow", hub.address) as slow,
         Runtime(hub.address, name="fast") as reading,
-        Runtime(hub.address, name="source") as runtime,
+        Runtime(hub.address, name="source", coalescing=Coalescing(compress_from_bytes=None)) as runtime,
     ):
         fast = Reader(reading)
         work = asyncio.create_task(fast.run())

@@ -264,7 +264,7 @@ class Durables:
             return
         frame = dead_letter(core.name, grave, records[0])
         log.warning(
-            "durable %r gave up offset %d of %s after %d deliveries: %s",
+            "durable %r gave up offset %d of %s after %d deliveries: %r",
             core.name,
             grave.offset,
             records[0].topic,

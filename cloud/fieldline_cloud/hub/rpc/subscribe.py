@@ -196,7 +196,7 @@ def _order(nack: hub_pb2.Nack) -> NackOrder:
         nack.offset,
         nack.delay_ms if nack.HasField("delay_ms") else None,
         tuple(sorted(set(nack.messages))),
-        "".join(one if one.isprintable() else "?" for one in nack.reason[:_REASON_CHARACTERS_MAX]),
+        nack.reason[:_REASON_CHARACTERS_MAX],
         nack.give_up,
     )
 
