@@ -122,7 +122,7 @@ class Committer:
         return str(self._failure or "")
 
     def submit(self, append: Append, size: int, lane: Lane, done: Callable[[Outcome], None]) -> None:
-        """Have frames stored; `done` is called in the event loop with what became of them."""
+        """Have frames stored; `done` is called in the event loop with their fate, maybe before this returns."""
         self.pending_bytes += size
         if self.pending_bytes >= self._pending_bytes_max:
             self.room.clear()
@@ -144,7 +144,8 @@ class Committer:
             marks, self._marks = self._marks, {}
             self._jobs_submitted += 1
             self._jobs_taken += 1
-            self._commit([job], marks)
+            outcomes = self._commit([job], marks)
+        self._finish([job], outcomes)
         return True
 
     def mark(self, mark: DurableMark) -> None:
@@ -190,7 +191,7 @@ class Committer:
             if last:
                 return
             if jobs or marks:
-                self._commit(jobs, marks)
+                self._in_loop(self._finish, jobs, self._commit(jobs, marks))
             for task in tasks:
                 self._do(task)
 
@@ -217,7 +218,7 @@ class Committer:
             taken.append(self._tasks.popleft())
         return taken
 
-    def _commit(self, jobs: list[_Job], marks: dict[str, DurableMark]) -> None:
+    def _commit(self, jobs: list[_Job], marks: dict[str, DurableMark]) -> list[Outcome]:
         began = time.perf_counter()
         sound = [job for job in jobs if job.lane.failed is None]
         results: list[Appended] = []
@@ -231,8 +232,7 @@ class Committer:
             log.exception("log writer met an unexpected error")
             self._failed(sound, marks, StorageError(f"log cannot be written: unexpected {error!r}; please report it"))
         stored = iter(results)
-        outcomes = [job.lane.failed or next(stored) for job in jobs]
-        self._in_loop(self._finish, jobs, outcomes)
+        return [job.lane.failed or next(stored) for job in jobs]
 
     def _failed(self, jobs: list[_Job], marks: dict[str, DurableMark], error: StorageError) -> None:
         self.statistics.failures += 1
