@@ -153,7 +153,6 @@ _SDK_GROUPS = {
         "Start",
         "Redelivery",
         "Subscription",
-        "Redelivery",
         "Delivery",
         "Message",
         "DeadLetter",
