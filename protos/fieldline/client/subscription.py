@@ -239,11 +239,19 @@ class Subscription:
             self._waiting.clear()
             await self._waiting.wait()
         delivery = self._queue.popleft()
+        self._note_handed_out(delivery)
+        return delivery
+
+    def _hand(self, delivery: Delivery) -> None:
+        """A delivery for the application has come."""
+        self._queue.append(delivery)
+
+    def _note_handed_out(self, delivery: Delivery) -> None:
+        """The application has it: it no longer counts as waiting here."""
         if self._queued_before:
             self._queued_before -= 1
         else:
             self._note_taken(len(delivery.body))
-        return delivery
 
     def ack(self, delivery: Delivery) -> None:
         """See Delivery.ack."""
@@ -364,7 +372,8 @@ class Subscription:
                 self.next_offset = max(self.next_offset, response.progress.next_offset)
             elif kind == "opened":
                 self._opened(response.opened)
-            self._waiting.set()
+            if self._queue or kind != "deliveries":
+                self._waiting.set()
 
     def _opened(self, opened: hub_pb2.SubscribeOpened) -> None:
         if opened.end_offset <= max(self._tracker.last_added, self._last_offset):
@@ -394,7 +403,7 @@ class Subscription:
     def _take(self, delivery: hub_pb2.Delivery) -> None:
         self.missed_frames += delivery.missed_frames
         if self._is_for_the_application(delivery):
-            self._queue.append(Delivery(delivery, self))
+            self._hand(Delivery(delivery, self))
         else:  # repeated after a reconnect, and already with the application
             self._note_taken(len(delivery.frame.body))
             self._to_send.set()
