@@ -1,10 +1,10 @@
 """What a subscriber is handed: a delivery is one frame, a message is one of its parts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, overload
 
 from fieldline.client.acks import Nack
 from fieldline.model import Reading
@@ -181,20 +181,20 @@ class Delivery:
         """The readings of a gateway's frame."""
         return decode_readings(self._frame.body)
 
-    def messages(self) -> list["Message"]:
+    def messages(self) -> Sequence["Message"]:
         """The messages in publishing order; of one that is delivered again, those that failed before.
 
-        A frame of readings is one message whose content is the closed batch.
+        A frame of readings is one message whose content is the closed batch. Messages are made as they are asked for:
+        a thousand of them kept at once would have Python's garbage collector look at them again and again.
         """
         if self.is_readings:
             return [Message(self, 0, self._frame.body, _NO_HEADERS)]
         contents, headers = open_messages(self._frame)
+        places: Sequence[int] = range(len(contents))
         if self._delivery.only:
-            chosen = [index for index in self._delivery.only if index < len(contents)]
-            return [Message(self, index, contents[index], headers.get(index, _NO_HEADERS)) for index in chosen]
-        places = range(len(contents))
-        each = [headers.get(index, _NO_HEADERS) for index in places] if headers else repeat(_NO_HEADERS)
-        return list(map(Message, repeat(self), places, contents, each))
+            places = [index for index in self._delivery.only if index < len(contents)]
+            contents = [contents[index] for index in places]
+        return _Messages(self, places, contents, headers)
 
     def ack(self) -> None:
         """This frame is done, but for messages of it that were nacked: those come again. Returns at once."""
@@ -275,6 +275,42 @@ class Message:
 
     def __repr__(self) -> str:
         return f"<Message {self.topic} offset={self.offset} index={self.index} {self.content[:40]!r}>"
+
+
+class _Messages(Sequence[Message]):
+    """What a frame holds, as messages."""
+
+    __slots__ = ("_contents", "_delivery", "_headers", "_places")
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        places: Sequence[int],
+        contents: Sequence[bytes],
+        headers: Mapping[int, Mapping[str, str]],
+    ) -> None:
+        self._delivery = delivery
+        self._places = places
+        self._contents = contents
+        self._headers = headers
+
+    def __len__(self) -> int:
+        return len(self._contents)
+
+    def __iter__(self) -> Iterator[Message]:
+        headers, places = self._headers, self._places
+        each = [headers.get(index, _NO_HEADERS) for index in places] if headers else repeat(_NO_HEADERS)
+        return map(Message, repeat(self._delivery), places, self._contents, each)
+
+    @overload
+    def __getitem__(self, at: int) -> Message: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Message]: ...
+    def __getitem__(self, at: int | slice) -> Message | Sequence[Message]:
+        if isinstance(at, slice):
+            return list(self)[at]
+        place = self._places[at]
+        return Message(self._delivery, place, self._contents[at], self._headers.get(place, _NO_HEADERS))
 
 
 def _together(offset: int, failed: Mapping[int, Nack]) -> Nack:
