@@ -3,6 +3,9 @@
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Self
+
+from fieldline.v1 import hub_pb2
 
 __all__ = ["DurableMark", "DurableSettings", "Redelivery", "SettledOffsets"]
 
@@ -19,6 +22,20 @@ class DurableSettings:
     hold: bool = False
     pending_max: int = 0
     created_ms: int = 0
+
+    @classmethod
+    def of(cls, options: hub_pb2.DurableOptions, *, filters: Sequence[str] = (), created_ms: int = 0) -> Self:
+        """As a client asks for it, or as the log has kept it."""
+        return cls(
+            filters=tuple(filters),
+            group=options.group,
+            ack_wait_ms=options.ack_wait_ms,
+            deliveries_max=options.deliveries_max,
+            backoff_ms=tuple(options.backoff_ms),
+            hold=options.hold,
+            pending_max=options.pending_max,
+            created_ms=created_ms,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,14 +177,7 @@ def _start(start: hub_pb2.Start) -> int | None:
 def _settings(options: hub_pb2.DurableOptions) -> DurableSettings:
     if len(options.backoff_ms) > _BACKOFFS_MAX:
         raise HubRefusal.protocol(f"{len(options.backoff_ms)} backoff times; at most {_BACKOFFS_MAX} are allowed")
-    return DurableSettings(
-        group=options.group,
-        ack_wait_ms=options.ack_wait_ms,
-        deliveries_max=options.deliveries_max,
-        backoff_ms=tuple(options.backoff_ms),
-        hold=options.hold,
-        pending_max=options.pending_max,
-    )
+    return DurableSettings.of(options)
 
 
 def _order(nack: hub_pb2.Nack) -> NackOrder:

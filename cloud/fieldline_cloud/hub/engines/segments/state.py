@@ -207,17 +207,8 @@ def _mark_to_proto(mark: DurableMark) -> log_pb2.DurableMark:
 def _mark_from_proto(saved: log_pb2.DurableMark) -> DurableMark:
     settings = None
     if saved.HasField("settings"):
-        options = saved.settings.options
-        settings = DurableSettings(
-            filters=tuple(saved.settings.filters),
-            group=options.group,
-            ack_wait_ms=options.ack_wait_ms,
-            deliveries_max=options.deliveries_max,
-            backoff_ms=tuple(options.backoff_ms),
-            hold=options.hold,
-            pending_max=options.pending_max,
-            created_ms=saved.settings.created_ms,
-        )
+        kept = saved.settings
+        settings = DurableSettings.of(kept.options, filters=kept.filters, created_ms=kept.created_ms)
     return DurableMark(
         name=saved.name,
         next_offset=saved.next_offset,
