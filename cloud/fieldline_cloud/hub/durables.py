@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
 from fieldline.topics import matches
 from fieldline.v1 import hub_pb2
-from fieldline_cloud.hub.committer import Lane
+from fieldline_cloud.hub.committer import Committer, Lane
 from fieldline_cloud.hub.core.durable import Durable
 from fieldline_cloud.hub.core.entry import Bounds, Grave
 from fieldline_cloud.hub.core.marks import DurableMark, DurableSettings
@@ -18,26 +18,55 @@ from fieldline_cloud.hub.core.member import Member
 from fieldline_cloud.hub.core.record import Record
 from fieldline_cloud.hub.core.topic_index import TopicIndex
 from fieldline_cloud.hub.core.window import Window
-from fieldline_cloud.hub.engines.base import Appended, StorageError
+from fieldline_cloud.hub.engines.base import Appended, Engine, IncomingFrame, ProducerKey, StorageError
 from fieldline_cloud.hub.errors import HubRefusal
 from fieldline_cloud.hub.own_frames import DEAD, dead_letter, dead_producer
+from fieldline_cloud.hub.settings import HubSettings
 from fieldline_cloud.hub.subscribers import DurableDesk, DurableSeat, OpenRequest, Taker
-
-if TYPE_CHECKING:
-    from fieldline_cloud.hub.broker import Broker
 
 __all__ = ["Durables"]
 
 log = logging.getLogger(__name__)
 
+_R = TypeVar("_R")
 _TRY_AGAIN_S = 1.0
 _SKIP_READS_MAX = 64
+
+
+class LogAccess(Protocol):
+    """What durables need of whoever owns the log: the broker."""
+
+    settings: HubSettings
+    committer: Committer
+    tail: int
+
+    @property
+    def engine(self) -> Engine:
+        """The log."""
+
+    def submit(
+        self,
+        producer: ProducerKey,
+        frames: Sequence[IncomingFrame],
+        lane: Lane,
+        done: Callable[[Appended | StorageError], None],
+    ) -> None:
+        """Have frames of the hub's own stored."""
+
+    async def read_on(self, start: int, wants: Callable[[str], bool]) -> tuple[Sequence[Record], int]:
+        """A piece of the log, and where to go on."""
+
+    async def in_reader(self, work: Callable[[], _R]) -> _R:
+        """Do something that blocks, off the event loop."""
+
+    async def cursors_safe(self) -> None:
+        """Return once every mark made so far is on disk."""
 
 
 class Durables:
     """Every durable the hub knows, by name. Belongs to the event loop's thread."""
 
-    def __init__(self, broker: "Broker", index: TopicIndex[Taker]) -> None:
+    def __init__(self, broker: LogAccess, index: TopicIndex[Taker]) -> None:
         self._broker = broker
         self._index = index
         self._desks: dict[str, DurableDesk] = {}
