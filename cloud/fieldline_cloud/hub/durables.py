@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
+from fieldline.partitions import partition
 from fieldline.topics import matches
 from fieldline.v1 import hub_pb2
 from fieldline_cloud.hub.committer import Committer, Lane
@@ -15,6 +16,7 @@ from fieldline_cloud.hub.core.durable import Durable
 from fieldline_cloud.hub.core.entry import Bounds, Grave
 from fieldline_cloud.hub.core.marks import DurableMark, DurableSettings
 from fieldline_cloud.hub.core.member import Member
+from fieldline_cloud.hub.core.policies import TopicPolicies
 from fieldline_cloud.hub.core.record import Record
 from fieldline_cloud.hub.core.topic_index import TopicIndex
 from fieldline_cloud.hub.core.window import Window
@@ -37,6 +39,7 @@ class LogAccess(Protocol):
     """What durables need of whoever owns the log: the broker."""
 
     settings: HubSettings
+    policies: TopicPolicies
     committer: Committer
     tail: int
 
@@ -128,8 +131,15 @@ class Durables:
         bounds = self._bounds
         if settings.pending_max:
             bounds = replace(bounds, pending_max=min(settings.pending_max, bounds.pending_max))
-        desk = self._desks[mark.name] = DurableDesk(Durable(mark, settings, bounds))
+        desk = self._desks[mark.name] = DurableDesk(Durable(mark, settings, bounds, self._lot_of))
         return desk
+
+    def _lot_of(self, record: Record) -> str:
+        """Who gets a frame is decided by its key, or by the partition its topic's policy puts that key into."""
+        partitions = self._broker.policies.of(record.topic).partitions
+        if partitions == 1 or not record.key:
+            return record.key
+        return f"{record.topic}\0{partition(record.topic, record.key, partitions)}"
 
     def _refuse_if_taken(self, desk: DurableDesk, request: OpenRequest) -> None:
         if not desk.seats:

@@ -116,7 +116,7 @@ class TopicSettings(Settings):
     last_value: bool = False
     """The last frame of each topic is kept for ever, whatever retention says."""
     partitions: int = Field(default=1, ge=1, le=PARTITIONS_MAX)
-    """Topics that publishers spread the keys of such a topic over (docs/reference/topics.md)."""
+    """Lots the keys of such a topic fall into: a group keeps a whole lot with one member (docs/reference/topics.md)."""
     frame_bytes_max: int | None = Field(default=None, ge=1024, le=FRAME_BYTES_MAX)
     """Bytes of one frame; larger ones are refused. Left out: `limits.frame_bytes_max`, and never more."""
     message_bytes_max: int | None = Field(default=None, ge=1, le=FRAME_RAW_BYTES_MAX)

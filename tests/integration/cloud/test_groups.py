@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from fieldline import Delivery, LimitError, Message, Redelivery, Refused, Runtime, Start, Subscription
+from fieldline import Delivery, LimitError, Message, Redelivery, Refused, Runtime, Start, Subscription, partition
 from fieldline_cloud.hub import Hub
 from tests.integration.cloud.harness import DEADLINE_S, address, running_hub, until
 
@@ -232,3 +233,23 @@ async def test_two_members_work_off_a_backlog_together(hub: Hub, runtime: Runtim
         await until(lambda: sum(seen.values()) == 2_000)
         assert len(seen) == 2
         await until(lambda: hub.broker.durables.desk("g").core.pending == 0)
+
+
+async def test_keys_of_one_partition_stay_together_where_hub_yaml_says_so(tmp_path: Path) -> None:
+    topics = [{"filter": "lots/#", "partitions": 3}]
+    seen: dict[str, set[int]] = {}
+    async with running_hub(tmp_path, topics=topics) as hub, AsyncExitStack() as stack:
+        members = [await stack.enter_async_context(Runtime(address(hub), name=f"m{n}")) for n in range(5)]
+        for member in members:
+
+            async def handle(message: Message, name: str = member.name) -> None:
+                seen.setdefault(name, set()).add(partition("lots/x", message.key, 3))
+                await asyncio.sleep(0)
+
+            await member.subscribe("lots/#", handle, group="g")
+        for n in range(300):
+            await members[0].publish("lots/x", str(n), key=f"k{n % 60}")
+        await members[0].flush()
+        await until(lambda: hub.broker.durables.desk("g").core.next_offset == hub.broker.tail)
+    lots = [lot for of_one in seen.values() for lot in of_one]
+    assert sorted(lots) == [0, 1, 2], "a partition was with two members"

@@ -23,7 +23,7 @@ from fieldline_cloud.hub.core.marks import DurableMark, DurableSettings, Redeliv
 from fieldline_cloud.hub.core.member import Member
 from fieldline_cloud.hub.core.outgoing import Outgoing
 from fieldline_cloud.hub.core.record import VOLATILE, Record
-from fieldline_cloud.hub.core.spread import Spread
+from fieldline_cloud.hub.core.spread import KEY, LotOf, Spread
 from fieldline_cloud.hub.core.timers import Timers
 
 __all__ = ["Durable"]
@@ -32,9 +32,9 @@ _FETCH_FRAMES = 256
 
 
 class Durable:
-    """One durable subscription. `tail` is the next offset the log will dispatch."""
+    """One durable subscription. `lot_of` says what of a frame decides who gets it: usually its key."""
 
-    def __init__(self, mark: DurableMark, settings: DurableSettings, bounds: Bounds) -> None:
+    def __init__(self, mark: DurableMark, settings: DurableSettings, bounds: Bounds, lot_of: LotOf = KEY) -> None:
         self.name = mark.name
         self.settings = settings
         self.members: list[Member] = []
@@ -43,6 +43,7 @@ class Durable:
         self.behind = True
         self.buried = SettledOffsets.of(mark.buried_below, mark.buried)
         self._bounds = bounds
+        self._lot_of = lot_of
         self._settled = SettledOffsets.of(mark.next_offset, mark.done)
         self._entries: OrderedDict[int, Entry] = OrderedDict()
         self._replays: dict[int, Entry] = {}
@@ -132,7 +133,7 @@ class Durable:
                 return
             self.position = record.offset + 1
             if record.offset in self._dying:
-                self._entries[record.offset] = Entry(record.offset, record.key, dying=True)
+                self._entries[record.offset] = Entry(record.offset, self._lot_of(record), dying=True)
             else:
                 self._place(record)
         self.position = max(self.position, next_offset)
@@ -349,8 +350,6 @@ class Durable:
             buried=self.buried.ranges(),
         )
 
-    # Below here: how.
-
     @property
     def _has_room(self) -> bool:
         return len(self._entries) < self._bounds.pending_max and any(member.has_room for member in self.members)
@@ -375,14 +374,15 @@ class Durable:
     def _place(self, record: Record) -> Member | None:
         """Make an entry of a frame and give it to a member."""
         before = self._history.pop(record.offset, None)
-        entry = self._entries[record.offset] = Entry(record.offset, record.key)
+        lot = self._lot_of(record)
+        entry = self._entries[record.offset] = Entry(record.offset, lot)
         if before is not None:
             entry.deliveries, entry.only, entry.reason = before.deliveries, before.only, before.reason
             self._note_tried(entry)
             if self._was_tried_enough(entry):
                 self._give_up(entry)
                 return None
-        member = self._spread.choose(record.key, self.members)
+        member = self._spread.choose(lot, self.members)
         self._give(entry, member)
         if member.parked or not member.has_room:
             member.park(record.offset)

@@ -2,10 +2,17 @@
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
+from operator import attrgetter
 
 from fieldline_cloud.hub.core.member import Member
+from fieldline_cloud.hub.core.record import Record
 
-__all__ = ["Spread"]
+__all__ = ["KEY", "LotOf", "Spread"]
+
+LotOf = Callable[[Record], str]
+"""What of a frame decides who gets it; empty: nothing does."""
+KEY: LotOf = attrgetter("key")
 
 _REMEMBERED_KEYS_MAX = 10_000
 
