@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fieldline.client.message import Message
     from fieldline.client.runtime import Runtime
 
-__all__ = ["Requester"]
+__all__ = ["REPLIES_BYTES_MAX", "Requester"]
 
 REPLIES_BYTES_MAX = 4 << 20
 

@@ -15,7 +15,7 @@ from fieldline.client.presence import Presence, list_agents
 from fieldline.client.producer import FrameProducer
 from fieldline.client.publisher import Publisher
 from fieldline.client.questions import Reply
-from fieldline.client.requests import Requester
+from fieldline.client.requests import REPLIES_BYTES_MAX, Requester
 from fieldline.client.responder import RequestHandler, Responder
 from fieldline.client.subscription import NO_REDELIVERY, Redelivery, Start, Subscription
 from fieldline.errors import HubUnavailable
@@ -184,7 +184,7 @@ class Runtime(Publisher):
         *,
         timeout_s: float,
         replies_max: int | None = None,
-        replies_bytes_max: int = 4 << 20,
+        replies_bytes_max: int = REPLIES_BYTES_MAX,
         key: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> list[Reply]:
