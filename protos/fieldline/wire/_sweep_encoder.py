@@ -59,6 +59,7 @@ class _Plan:
     kinds: tuple[type, ...]
     encodings: list[int]
     floats: list[_Floats]
+    booleans: list[int]
     is_wide: bool
     uses: int = 0
 
@@ -152,7 +153,8 @@ def _new_plan(readings: Sequence[Reading], kinds: tuple[type, ...], hints: Mutab
             return None
         encodings.append(enc)
     floats = [_Floats(enc, tuple(positions), itemgetter(*positions)) for enc, positions in alike.items()]
-    return _Plan(kinds, encodings, floats, is_wide=any(enc >= FLOAT32 * MODE_STEP for enc in alike))
+    booleans = [position for position, kind in enumerate(kinds) if kind is bool]
+    return _Plan(kinds, encodings, floats, booleans, is_wide=any(enc >= FLOAT32 * MODE_STEP for enc in alike))
 
 
 def _codes(values: list[Any], qualities: list[Quality]) -> list[int] | None:
@@ -179,15 +181,19 @@ def _integers(plan: _Plan, values: list[Any]) -> list[int] | None:
             return None
         for position, number in zip(floats.positions, encoded.integers, strict=True):
             values[position] = number
+    for position in plan.booleans:
+        values[position] = int(values[position])
     if max(values) > INT64_MAX or min(values) < INT64_MIN:
         return None
     return values
 
 
-def _message(at_ns: list[int], encodings: list[int], integers: list[int], codes: list[int], names: bytes) -> bytes | None:
+def _message(
+    at_ns: list[int], encodings: list[int], integers: list[int], codes: list[int], names: bytes
+) -> bytes | None:
     axes = {moment: number for number, moment in enumerate(dict.fromkeys(at_ns))}
-    t0_ns = min(axes)
-    if t0_ns < INT64_MIN or max(axes) > INT64_MAX:
+    t0_ns, last_ns = min(axes), max(axes)
+    if t0_ns < INT64_MIN or last_ns > INT64_MAX or last_ns - t0_ns > INT64_MAX:
         return None
     moments = [moment - t0_ns for moment in axes]
     common = gcd(*moments)
