@@ -21,6 +21,7 @@ PURE = [
     "protos/fieldline/partitions.py",
     "protos/fieldline/topics.py",
     "protos/fieldline/_config_problems.py",
+    "protos/fieldline/_config_yaml.py",
     "protos/fieldline/cli/text.py",
     "protos/fieldline/client/acks.py",
     "protos/fieldline/client/backoff.py",
