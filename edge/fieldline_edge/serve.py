@@ -5,6 +5,7 @@ import contextlib
 import logging
 import signal
 
+from fieldline_edge import memory
 from fieldline_edge.app import Gateway
 from fieldline_edge.settings import GatewaySettings, split_address
 
@@ -35,6 +36,7 @@ def _started(gateway: Gateway, stack: contextlib.ExitStack) -> None:
         stack.callback(server.close)
         host, _ = split_address(settings.metrics.listen)
         log.info("listening on %s:%d", host, server.port, extra={"paths": "/metrics /healthz"})
+    memory.settle()
     log.info(
         "reading %d devices for %s",
         len(settings.devices),
