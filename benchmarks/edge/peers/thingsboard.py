@@ -3,9 +3,9 @@
 It sends nothing before its platform has told it its limits: the counter beside the broker answers that there are none.
 
 Its own defaults, but for what would reach beyond this machine: no remote configuration, and its call to an update
-service meets a proxy that is not there. Storage is in memory (its default): it promises less than our spool. What it would
-install by itself at its first start (pymodbus 3.9.2, pyserial) is there beforehand. Its pins exclude ours: it lives in
-an environment of its own.
+service meets a proxy that is not there. Storage is in memory (its default): it promises less than our spool. What it
+would install by itself at its first start (pymodbus 3.9.2, pyserial) is there beforehand. Its pins exclude ours: it
+lives in an environment of its own.
 """
 
 import json
