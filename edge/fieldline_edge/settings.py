@@ -14,6 +14,7 @@ from fieldline.addresses import is_loopback, parse_address
 from fieldline.config import FileSettings, Settings
 from fieldline.limits import BATCH_RAW_BYTES_MAX, BATCH_READINGS_MAX
 from fieldline.topics import check_name
+from fieldline_edge.drivers.modbus.line_settings import disagreements
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
 from fieldline_edge.drivers.mqtt.settings import MqttDeviceSettings
 
@@ -128,7 +129,7 @@ class GatewaySettings(FileSettings):
     def _each_device_once(cls, devices: tuple[DeviceSettings, ...]) -> tuple[DeviceSettings, ...]:
         if not devices:
             raise ValueError("is empty; add at least one device")
-        if problems := _duplicates(devices):
+        if problems := [*_duplicates(devices), *_disagreements(devices)]:
             raise pydantic.ValidationError.from_exception_data(cls.__name__, problems)
         return devices
 
@@ -147,4 +148,20 @@ def _duplicates(
             )
             error = PydanticCustomError("value_error", "{message}", {"message": message})
             problems.append(InitErrorDetails(type=error, loc=(index, "name"), input=device.name))
+    return problems
+
+
+def _disagreements(devices: Sequence[ModbusDeviceSettings | MqttDeviceSettings]) -> list[InitErrorDetails]:
+    """Devices on one Modbus line that want it set differently."""
+    places = [(index, device) for index, device in enumerate(devices) if isinstance(device, ModbusDeviceSettings)]
+    problems: list[InitErrorDetails] = []
+    for position, first, difference in disagreements([device for _, device in places]):
+        index, device = places[position]
+        earlier, other = places[first]
+        message = (
+            f"{device.name!r} shares the line {device.line.key} with {other.name!r} (devices[{earlier}]), but they "
+            f"do not agree: {difference}; write the same in both"
+        )
+        error = PydanticCustomError("value_error", "{message}", {"message": message})
+        problems.append(InitErrorDetails(type=error, loc=(index,), input=device.name))
     return problems

@@ -42,6 +42,8 @@ PURE = [
     "edge/fieldline_edge/drivers/scaling.py",
     "edge/fieldline_edge/drivers/settings.py",
     "edge/fieldline_edge/drivers/modbus/health.py",
+    "edge/fieldline_edge/drivers/modbus/line.py",
+    "edge/fieldline_edge/drivers/modbus/line_settings.py",
     "edge/fieldline_edge/drivers/modbus/plan.py",
     "edge/fieldline_edge/drivers/modbus/registers.py",
     "edge/fieldline_edge/drivers/modbus/schedule.py",

@@ -61,7 +61,7 @@ def _modbus_line(device: "ModbusDeviceSettings") -> str:
     )
     requests = "1 request" if len(blocks) == 1 else f"{len(blocks)} requests"
     return (
-        f"  {device.area}/{device.name}: modbus {device.host}:{device.port} unit {device.unit}, "
+        f"  {device.area}/{device.name}: modbus {device.line} unit {device.unit}, "
         f"{len(device.tags)} tags in {requests} every {device.period_ms} ms"
     )
 

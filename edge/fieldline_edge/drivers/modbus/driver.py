@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fieldline.model import DeviceId
 from fieldline_edge.drivers.base import Clock, DriverStats, Sink, SystemClock
 from fieldline_edge.drivers.modbus.client import Connection
+from fieldline_edge.drivers.modbus.line import Network
 from fieldline_edge.drivers.modbus.poller import Poller
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
 
@@ -25,10 +26,12 @@ class ModbusDriver:
         clock: Clock | None = None,
         seed: int = 0,
     ) -> None:
-        if len({(device.host, device.port) for device in devices}) != 1:
-            raise ValueError("a Modbus driver serves the devices of one host and port; build one for each")
+        line = devices[0].line
+        if any(device.line != line for device in devices):
+            raise ValueError("a Modbus driver serves the devices of one line, set the same way; build one for each")
         clock = clock or SystemClock()
-        host, port = devices[0].host, devices[0].port
+        assert isinstance(line.way, Network)
+        host, port = line.way.host, line.way.port
         self.stats = DriverStats()
         self._connection = Connection(
             host,

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fieldline_edge.drivers.settings import DeviceSettings, Host, TagSettings, check_unique_names
+from fieldline_edge.drivers.modbus.line_settings import LineSettings
+from fieldline_edge.drivers.settings import DeviceSettings, TagSettings, check_unique_names
 
 __all__ = ["ModbusDeviceSettings", "ModbusTagSettings", "Order", "RegisterKind", "RegisterType"]
 
@@ -99,25 +100,13 @@ class ModbusTagSettings(TagSettings):
             raise ValueError(f"bit: a {self.kind.value} is one bit already; remove 'bit'")
 
 
-class ModbusDeviceSettings(DeviceSettings):
-    """One unit behind a Modbus TCP host."""
+class ModbusDeviceSettings(LineSettings, DeviceSettings):
+    """One unit on a Modbus line."""
 
     driver: Literal["modbus"]
     """Says that this is a Modbus device."""
-    host: Host
-    """Host name or IP address of the device, or of the gateway it stands behind."""
-    port: int = Field(default=502, ge=1, le=65_535)
-    """TCP port."""
-    unit: int = Field(default=1, ge=0, le=255)
-    """Unit id: which device behind this host and port."""
     period_ms: int = Field(default=1000, ge=20, le=86_400_000)
     """How often the device is read, in milliseconds, aligned to the clock."""
-    timeout_ms: int = Field(default=1000, ge=10, le=60_000)
-    """How long an answer may take before the device counts as silent."""
-    retries: int = Field(default=1, ge=0, le=10)
-    """How often a healthy device is asked again within one poll when it stays silent."""
-    backoff_ms_max: int = Field(default=30_000, ge=100, le=3_600_000)
-    """Longest time a silent device is left alone before the next try."""
     registers_per_request_max: int = Field(default=REGISTERS_PER_REQUEST_MAX, ge=1, le=REGISTERS_PER_REQUEST_MAX)
     """Most registers one request may ask for; coils and discrete inputs may be 16 times as many."""
     gap_registers_max: int = Field(default=0, ge=0, le=REGISTERS_PER_REQUEST_MAX)
