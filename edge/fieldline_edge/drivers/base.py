@@ -67,6 +67,8 @@ class DriverStats:
     requests_timed_out: int = 0
     requests_refused: int = 0  # answered with an exception code
     requests_garbled: int = 0  # answered with something else than was asked for
+    answers_skipped: int = 0  # late, twice, or of somebody nobody asked
+    octets_skipped: int = 0  # noise and foreign frames on a serial line
     readings: int = 0
     readings_bad: int = 0  # of these, with a bad quality
     messages: int = 0

@@ -1,4 +1,4 @@
-"""All units behind one Modbus host and port: a poller for each, one connection for all."""
+"""All units on one Modbus line: a poller for each, one connection for all."""
 
 import asyncio
 import random
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from fieldline.model import DeviceId
 from fieldline_edge.drivers.base import Clock, DriverStats, Sink, SystemClock
 from fieldline_edge.drivers.modbus.client import Connection
-from fieldline_edge.drivers.modbus.line import Network
 from fieldline_edge.drivers.modbus.poller import Poller
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
 
@@ -15,7 +14,7 @@ __all__ = ["ModbusDriver"]
 
 
 class ModbusDriver:
-    """A driver for devices that share a host and port. `seed` makes the jitter of retries repeatable."""
+    """A driver for devices that share a line. `seed` makes the jitter of retries repeatable."""
 
     def __init__(
         self,
@@ -30,16 +29,13 @@ class ModbusDriver:
         if any(device.line != line for device in devices):
             raise ValueError("a Modbus driver serves the devices of one line, set the same way; build one for each")
         clock = clock or SystemClock()
-        assert isinstance(line.way, Network)
-        host, port = line.way.host, line.way.port
         self.stats = DriverStats()
         self._connection = Connection(
-            host,
-            port,
+            line,
             backoff_max_s=min(device.backoff_ms_max for device in devices) / 1000,
             clock=clock,
             stats=self.stats,
-            source=random.Random(f"{seed}/{host}:{port}"),
+            source=random.Random(f"{seed}/{line.key}"),
         )
         self._pollers = [
             Poller(
