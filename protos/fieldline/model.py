@@ -30,7 +30,8 @@ class Quality(IntEnum):
     UNCERTAIN = 64
     UNCERTAIN_STALE = 65  # the last known value, repeated
     UNCERTAIN_CLOCK = 66  # the time stamp comes from a clock that was not synchronised
-    BAD = 128
+    UNCERTAIN_CLAMPED = 67  # it was beyond its limits; the value is the nearer one
+    BAD = 128  # the device says that it has no value, or no other reason fits
     BAD_NOT_CONNECTED = 129  # no connection to the device
     BAD_TIMEOUT = 130  # connected, but no answer in time
     BAD_EXCEPTION = 131  # the device answered with an error code

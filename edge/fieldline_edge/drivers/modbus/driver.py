@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 
 from fieldline.model import DeviceId
-from fieldline_edge.drivers.base import Clock, DriverStats, Sink, SystemClock
+from fieldline_edge.drivers.base import Clock, DeviceStats, DriverStats, Sink, SystemClock
 from fieldline_edge.drivers.modbus.client import Connection
 from fieldline_edge.drivers.modbus.poller import Poller
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
@@ -46,10 +46,12 @@ class ModbusDriver:
                 clock=clock,
                 stats=self.stats,
                 seed=seed,
+                in_flight_max=line.in_flight_max,
             )
             for device in devices
         ]
         self.devices: Sequence[DeviceId] = tuple(poller.device for poller in self._pollers)
+        self.device_stats: Sequence[DeviceStats] = tuple(poller.stats for poller in self._pollers)
 
     async def run(self) -> None:
         """Poll until cancelled; then wait for the request in flight, and hand over what it brought."""
