@@ -113,7 +113,7 @@ class GatewaySettings(FileSettings):
     """Encryption on the way to the hub; left out: none, which a hub takes on its own machine alone."""
     hub_token: SecretStr | None = None
     """Token that says who we are, where there is no certificate. Write `${FIELDLINE_TOKEN}`, not the token itself."""
-    batch: BatchSettings = BatchSettings()
+    batch: BatchSettings = Field(default_factory=BatchSettings)
     """How readings are gathered into frames."""
     spool: SpoolSettings
     """Where frames wait until the hub has them."""

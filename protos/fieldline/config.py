@@ -27,10 +27,14 @@ FILE_BYTES_MAX = 1 << 20
 
 
 class Settings(pydantic.BaseModel):
-    """Base of every settings class: frozen, unknown keys refused, defaults checked too."""
+    """Base of every settings class: frozen, unknown keys refused, defaults checked too.
+
+    Its validators are built when first used: a gateway that is handed checked settings needs none of them. A default
+    that is a settings object itself is written as `Field(default_factory=...)`, or it would be made at import.
+    """
 
     model_config = pydantic.ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True, defer_build=True
     )
 
 

@@ -2,13 +2,11 @@
 
 import json
 import threading
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import make_wsgi_app
-from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from fieldline.addresses import is_loopback, split_address
@@ -69,6 +67,11 @@ class _QuietHandler(WSGIRequestHandler):
 
 def scrape(url: str) -> dict[str, float]:
     """The samples of a /metrics page by name, summed over their labels; nothing if it cannot be read. Blocks."""
+    # Only those who look at a page pay for this, not those who serve one.
+    import urllib.request
+
+    from prometheus_client.parser import text_string_to_metric_families
+
     try:
         with urllib.request.urlopen(url, timeout=_SCRAPE_TIMEOUT_S) as answer:
             families = list(text_string_to_metric_families(answer.read().decode()))
