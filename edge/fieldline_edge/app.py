@@ -1,24 +1,48 @@
 """The gateway: wires drivers, intake, spool, uplink and metrics together, and takes them down in the right order."""
 
 import asyncio
-import contextlib
 import logging
 import zlib
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fieldline.access_settings import hub_access
-from fieldline.client.backoff import Backoff
 from fieldline_edge.batcher import Batcher
+from fieldline_edge.board import DeviceBoard
+from fieldline_edge.clock.keeper import ClockKeeper
+from fieldline_edge.clock.marks import ClockMarks
+from fieldline_edge.clock.port import GatewayClock
+from fieldline_edge.clock.synchronised import SyncSource, sync_source
 from fieldline_edge.drivers import Clock, Driver, SystemClock, build_drivers
+from fieldline_edge.fleet import Fleet, end_tasks
 from fieldline_edge.intake import Intake
+from fieldline_edge.reload.reloader import Reloader
+from fieldline_edge.service.heartbeat import Heartbeat
 from fieldline_edge.settings import GatewaySettings
 from fieldline_edge.spool import Spool
 from fieldline_edge.uplink import Uplink
 
-__all__ = ["Gateway"]
+__all__ = ["Gateway", "Part"]
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Something that runs as long as the gateway does.
+
+    `early`: it makes readings or changes the gateway, so it ends before what moves readings on. `takes` are keys of
+    the settings that `apply` takes over while the gateway runs; `apply` is called with the new settings at every
+    reload, after drivers that go have ended and before new ones begin, and must not fail.
+    """
+
+    name: str
+    run: Callable[[], Coroutine[Any, Any, None]]
+    early: bool = False
+    takes: tuple[str, ...] = ()
+    apply: Callable[[GatewaySettings], None] | None = None
 
 
 class Gateway:
@@ -29,9 +53,16 @@ class Gateway:
     the next start.
     """
 
-    def __init__(self, settings: GatewaySettings, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        *,
+        file: Path | None = None,
+        clock: Clock | None = None,
+        synchronised: SyncSource | None = None,
+    ) -> None:
         self.settings = settings
-        self.clock = clock or SystemClock()
+        self.clock = GatewayClock(clock or SystemClock())
         batch, spool = settings.batch, settings.spool
         self.spool = Spool(
             spool.path,
@@ -41,18 +72,63 @@ class Gateway:
         )
         batcher = Batcher(linger_s=batch.linger_ms / 1000, readings_max=batch.readings_max, bytes_max=batch.bytes_max)
         self.intake = Intake(batcher, self.spool, clock=self.clock)
+        self.keeper = ClockKeeper(
+            settings,
+            clock=self.clock,
+            synchronised=synchronised or sync_source(settings.clock.unsynchronised),
+            spool=self.spool,
+            intake=self.intake,
+        )
         access = hub_access(settings.hub_tls, settings.hub_token)
-        self.uplink = Uplink(settings.hub, name=settings.name, spool=self.spool, access=access)
-        self.drivers: list[Driver] = build_drivers(
+        self.uplink = Uplink(
+            settings.hub, name=settings.name, spool=self.spool, access=access, outgoing=self.keeper.put_right
+        )
+        # What the drivers hand over goes through these, in this order: the board, the marks of the clock, the intake.
+        self.board = DeviceBoard(ClockMarks(self.intake, self.clock), clock=self.clock)
+        self.fleet = Fleet(self.build_drivers(settings))
+        self.heartbeat = Heartbeat(self.clock.monotonic)
+        self.reloader = Reloader(self, file)
+        self.parts = [
+            Part("spool", self.spool.run, apply=self._bound_spool),
+            Part("intake", self.intake.run, apply=self._bound_batches),
+            Part("uplink", self.uplink.run),
+            Part("heartbeat", self.heartbeat.run),
+            Part("clock", self.keeper.run, early=True),
+            Part("reloader", self.reloader.run, early=True),
+        ]
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    @property
+    def drivers(self) -> list[Driver]:
+        """The drivers, one for each line to devices."""
+        return self.fleet.drivers
+
+    @drivers.setter
+    def drivers(self, drivers: list[Driver]) -> None:
+        self.fleet.drivers = drivers
+
+    @property
+    def driver_restarts(self) -> int:
+        """Drivers started again after a fault of ours."""
+        return self.fleet.restarts
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stop.is_set()
+
+    def build_drivers(self, settings: GatewaySettings) -> list[Driver]:
+        """Drivers for the devices of `settings`, wired to this gateway; touches no network."""
+        return build_drivers(
             settings.devices,
             site=settings.site,
-            sink=self.intake,
+            sink=self.board,
             clock=self.clock,
             seed=zlib.crc32(settings.name.encode()),  # jitter that differs between gateways
         )
-        self.driver_restarts = 0
-        self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
 
     def stop(self) -> None:
         """Ask `run` to end in good order; asked twice, it does not wait for the hub any more."""
@@ -69,6 +145,7 @@ class Gateway:
         await self.uplink.check()
         await self.spool.open()
         try:
+            await self.keeper.open()
             if started:
                 started()
             await self._run_parts()
@@ -76,26 +153,35 @@ class Gateway:
             self.intake.flush()
             await self.spool.close()
 
+    async def restart(self, name: str) -> None:
+        """End one part and begin it again; nothing else notices."""
+        (part,) = (part for part in self.parts if part.name == name)
+        assert self._group is not None, "only parts of a running gateway can be restarted"
+        await end_tasks([self._running[name]])
+        self._running[name] = self._group.create_task(part.run())
+
     async def _run_parts(self) -> None:
         async with asyncio.TaskGroup() as group:
-            rest = [group.create_task(part) for part in (self.spool.run(), self.intake.run(), self.uplink.run())]
-            drivers = [group.create_task(self._keep_running(driver)) for driver in self.drivers]
+            self._group = group
+            self._running = {part.name: group.create_task(part.run()) for part in self.parts}
+            fleet = group.create_task(self.fleet.run())
             await self._stop.wait()
-            await _cancel(drivers)
+            await end_tasks([self._running.pop(part.name) for part in self.parts if part.early])
+            await end_tasks([fleet])
             self.intake.flush()
             await self.spool.flush()
             await self._drain()
-            await _cancel(rest)
+            await end_tasks(list(self._running.values()))
 
-    async def _keep_running(self, driver: Driver) -> None:
-        backoff = Backoff(first_s=1.0, max_s=60.0)
-        while True:
-            try:
-                await driver.run()
-            except Exception:  # a fault in one driver must not take the others with it: logged, counted, restarted
-                log.exception("driver failed and is started again")
-            self.driver_restarts += 1
-            await asyncio.sleep(backoff.next_pause_s())
+    def _bound_spool(self, settings: GatewaySettings) -> None:
+        spool = settings.spool
+        self.spool.rebound(
+            bytes_max=spool.bytes_max, memory_bytes_max=spool.memory_bytes_max, commit_ms_max=spool.commit_ms_max
+        )
+
+    def _bound_batches(self, settings: GatewaySettings) -> None:
+        batch = settings.batch
+        self.intake.rebound(linger_s=batch.linger_ms / 1000, readings_max=batch.readings_max, bytes_max=batch.bytes_max)
 
     async def _drain(self) -> None:
         """Wait, within bounds, until the hub has everything. A hub that is away now is not waited for."""
@@ -105,18 +191,8 @@ class Gateway:
         try:
             await asyncio.wait(waits, timeout=self.settings.shutdown_drain_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _cancel(waits)
+            await end_tasks(waits)
 
 
-def _until(event: asyncio.Event) -> Coroutine[Any, Any, None]:
-    async def wait() -> None:
-        await event.wait()
-
-    return wait()
-
-
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    with contextlib.suppress(ValueError):  # asyncio.wait of nothing
-        await asyncio.wait(tasks)
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()

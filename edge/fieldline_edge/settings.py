@@ -20,9 +20,12 @@ from fieldline_edge.drivers.mqtt.settings import MqttDeviceSettings
 
 __all__ = [
     "BatchSettings",
+    "ClockSettings",
     "GatewaySettings",
     "MetricsSettings",
+    "ReloadOn",
     "SpoolSettings",
+    "Unsynchronised",
     "WhenFull",
     "split_address",
 ]
@@ -75,6 +78,31 @@ class SpoolSettings(Settings):
     """Most bytes of frames held in memory while the disk cannot be written; the oldest are dropped beyond."""
 
 
+class ReloadOn(Enum):
+    """When the file is read again while the gateway runs."""
+
+    SIGNAL = "signal"
+    WATCH = "watch"
+
+
+class Unsynchronised(Enum):
+    """What becomes of readings while the machine's clock has not been set by a time service."""
+
+    AUTO = "auto"
+    MARK = "mark"
+    TRUST = "trust"
+
+
+class ClockSettings(Settings):
+    """How far the clock of this machine is trusted."""
+
+    unsynchronised: Unsynchronised = Unsynchronised.AUTO
+    """While the clock is not synchronised: mark has readings say so and puts their times right later; trust takes the
+    clock as it is; auto marks where a time service runs and no clock with a battery is there, as on a Pi."""
+    jump_ms_min: int = Field(default=500, ge=10, le=3_600_000)
+    """Smallest step of the synchronised clock that is logged and counted."""
+
+
 class MetricsSettings(Settings):
     """Prometheus metrics at /metrics and a sign of life at /healthz."""
 
@@ -82,6 +110,8 @@ class MetricsSettings(Settings):
     """Address to serve on, like 127.0.0.1:9465; port 0 takes any free one."""
     allow_remote: bool = False
     """Must be true for an address that other machines can reach: nothing there asks for a password."""
+    devices_max: int = Field(default=500, ge=0, le=100_000)
+    """Most devices with metrics of their own, first come first served; all are in the sums."""
 
     @model_validator(mode="after")
     def _stays_at_home(self) -> "MetricsSettings":
@@ -121,6 +151,10 @@ class GatewaySettings(FileSettings):
     """Prometheus metrics; left out: no port is opened."""
     shutdown_drain_s: float = Field(default=2.0, ge=0, le=300)
     """How long the gateway goes on sending after it was told to stop; the rest is sent after the next start."""
+    reload: ReloadOn = ReloadOn.SIGNAL
+    """When this file is read again: signal waits for SIGHUP (`systemctl reload`), watch also looks every 2 s."""
+    clock: ClockSettings = ClockSettings()
+    """How far the clock of this machine is trusted."""
     devices: tuple[DeviceSettings, ...]
     """The devices to read."""
 

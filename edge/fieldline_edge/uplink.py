@@ -6,6 +6,7 @@ hub says it stopped; the hub drops what it already has by its number.
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 
 from fieldline.access import Access
 from fieldline.client.backoff import Backoff
@@ -13,11 +14,14 @@ from fieldline.client.link import Link
 from fieldline.client.producer import FrameProducer
 from fieldline.errors import HubUnavailable, Refused, SequenceGap
 from fieldline_edge.spool import Spool
-from fieldline_edge.spool.policy import with_gap
+from fieldline_edge.spool.policy import Stored, with_gap
 
-__all__ = ["SpoolSource", "Uplink"]
+__all__ = ["Outgoing", "SpoolSource", "Uplink"]
 
 log = logging.getLogger(__name__)
+
+Outgoing = Callable[[Sequence[Stored]], Awaitable[Sequence[Stored]]]
+"""Looks at frames on their way to the hub and may put them right; a frame keeps its sequence and its count."""
 
 
 class SpoolSource:
@@ -27,8 +31,9 @@ class SpoolSource:
     would not be known. Told nothing, it says what it has, and the frames say themselves what is missing before them.
     """
 
-    def __init__(self, producer: str, spool: Spool) -> None:
+    def __init__(self, producer: str, spool: Spool, outgoing: Outgoing | None = None) -> None:
         self.producer = producer
+        self._outgoing = outgoing
         self.epoch = spool.state.epoch
         self._spool = spool
         self._renewed = False
@@ -58,6 +63,8 @@ class SpoolSource:
         """(sequence, serialised frame) after `after`; the first behind a gap says how much is missing."""
         self._check_epoch()
         found = await self._spool.read(after, frames_max=frames_max, bytes_max=bytes_max)
+        if self._outgoing is not None:
+            found = list(await self._outgoing(found))
         return [(stored.sequence, with_gap(stored)) for stored in found]
 
     async def wait(self, after: int) -> None:
@@ -91,6 +98,7 @@ class Uplink:
         access: Access | None = None,
         backoff: Backoff | None = None,
         refused_pause_s: float = 30.0,
+        outgoing: Outgoing | None = None,
     ) -> None:
         self._address = address
         self._name = name
@@ -98,6 +106,7 @@ class Uplink:
         self._access = access
         self._backoff = backoff
         self._refused_pause_s = refused_pause_s
+        self._outgoing = outgoing
         self._producer: FrameProducer | None = None
         self._past = (0, 0, 0, 0)  # connects, frames and bytes sent, rate limits met by earlier producers
         self._said = ""
@@ -128,13 +137,26 @@ class Uplink:
         """Times the hub asked us to wait, because we brought more than it lets us."""
         return self._past[3] + (self._producer.rate_limited if self._producer else 0)
 
+    @property
+    def last_error(self) -> str:
+        """Why the hub does not take frames now; empty while it does."""
+        if self.connected or self._producer is None:
+            return ""
+        return self._said or self._producer.last_error
+
+    def redirect(self, address: str, access: Access) -> None:
+        """Another hub, or another way to it, from the next `run` on; the counters go on."""
+        self._address = address
+        self._access = access
+        self._said = ""
+
     async def check(self) -> None:
         """ConfigError if the certificates cannot be read. Connects to nothing."""
         await Link(self._address, self._access).close()
 
     async def run(self) -> None:
         """Keep sending until cancelled."""
-        source = SpoolSource(self._name, self._spool)
+        source = SpoolSource(self._name, self._spool, self._outgoing)
         while True:
             self._past = (self.connects, self.frames_sent, self.bytes_sent, self.rate_limited)
             connects = self.connects

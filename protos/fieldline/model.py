@@ -27,6 +27,7 @@ class Quality(IntEnum):
     """How far a reading can be trusted, and why not further. 0-63 good, 64-127 uncertain, 128-255 bad."""
 
     GOOD = 0
+    GOOD_CLOCK_CORRECTED = 1  # the time stamp was put right once the clock was synchronised
     UNCERTAIN = 64
     UNCERTAIN_STALE = 65  # the last known value, repeated
     UNCERTAIN_CLOCK = 66  # the time stamp comes from a clock that was not synchronised

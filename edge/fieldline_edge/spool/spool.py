@@ -89,6 +89,11 @@ class Spool:
         return self.state.readings_dropped + self._hold.loss.readings
 
     @property
+    def sent_sequence(self) -> int:
+        """The newest frame that has been read to be sent."""
+        return self._sent
+
+    @property
     def held(self) -> Hold:
         """What waits in memory for the disk; for the metrics."""
         return self._hold
@@ -131,6 +136,15 @@ class Spool:
         Never blocks, never fails; bounded as the module says.
         """
         self._hold.put(entry)
+        self._changed.set()
+
+    def rebound(self, *, bytes_max: int, memory_bytes_max: int, commit_ms_max: int) -> None:
+        """Other bounds from now on; a file or a memory that is over them shrinks with the next commit or frame."""
+        self._bytes_max = bytes_max
+        self._commit_s_max = commit_ms_max / 1000
+        self._hold.rebound(memory_bytes_max)
+        if self._store is not None:
+            self._store.rebound(bytes_max)
         self._changed.set()
 
     def lose(self, loss: Loss) -> None:

@@ -61,6 +61,10 @@ class Store:
             schema.quarantine(path, str(error))
             return cls(path, schema.connect(path), bytes_max=bytes_max)
 
+    def rebound(self, bytes_max: int) -> None:
+        """Another bound, from the next commit on. May be called in any thread."""
+        self._bytes_max = bytes_max
+
     def commit(self, writing: Writing) -> State:
         """Trim what is acknowledged, append what is new, drop what is over the bound: all of it or nothing, fsynced."""
         self._check_place()
