@@ -42,7 +42,9 @@ class GatewayCollector(Collector):
 
     def health(self) -> dict[str, Any]:
         """What /healthz answers."""
-        return page(judge(signs_of(self._gateway)))
+        reload = self._gateway.reloader.state
+        outcome = {"tries": reload.tries, "problems": list(reload.problems)}
+        return page(judge(signs_of(self._gateway))) | {"version": __version__, "reload": outcome}
 
     def _intake(self) -> Iterator[Metric]:
         intake, spool = self._gateway.intake, self._gateway.spool
