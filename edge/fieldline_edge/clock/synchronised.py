@@ -4,7 +4,7 @@ The kernel knows: adjtimex(2) reports STA_UNSYNC until a time service (systemd-t
 clock and disciplines it.
 """
 
-import ctypes
+import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,36 +18,28 @@ SyncSource = Callable[[], bool]
 
 _STA_UNSYNC = 0x0040  # <sys/timex.h>
 _TIME_ERROR = 5
+# struct timex of adjtimex(2): unsigned modes; long offset, freq, maxerror, esterror; int status; more, 208 in all.
+_STATUS_AT = struct.calcsize("@Illll")
+_TIMEX_BYTES = 512
 _TIMESYNCD_SAYS = Path("/run/systemd/timesync/synchronized")
 _TIME_SERVICES = (Path("/run/systemd/timesync"), Path("/run/chrony"), Path("/run/ntpd.pid"), Path("/run/ntpsec"))
 _RTC = Path("/sys/class/rtc/rtc0/since_epoch")
 _RTC_OFF_S_MAX = 86_400  # kept in local time it is off by hours; without a battery it is off by years
 
 
-class _Timex(ctypes.Structure):
-    """struct timex of adjtimex(2): what is read, and room for the rest."""
-
-    _fields_ = (
-        ("modes", ctypes.c_uint),
-        ("offset", ctypes.c_long),
-        ("freq", ctypes.c_long),
-        ("maxerror", ctypes.c_long),
-        ("esterror", ctypes.c_long),
-        ("status", ctypes.c_int),
-        ("rest", ctypes.c_byte * 256),
-    )
-
-
 def kernel_synchronised() -> bool:
     """What the kernel says; True where it cannot be asked, because then nobody could ever say otherwise."""
+    import ctypes  # costs half a mebibyte, and most gateways never ask
+
+    timex = ctypes.create_string_buffer(_TIMEX_BYTES)  # all 0, so `modes` is: it only reads, which needs no privilege
     try:
-        timex = _Timex()  # modes 0: only reads, which needs no privilege
-        state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
+        state = ctypes.CDLL(None, use_errno=True).adjtimex(timex)
     except (OSError, AttributeError):
         return True
     if state < 0:
         return True
-    return (state != _TIME_ERROR and not timex.status & _STA_UNSYNC) or _TIMESYNCD_SAYS.exists()
+    (status,) = struct.unpack_from("@i", timex, _STATUS_AT)
+    return (state != _TIME_ERROR and not status & _STA_UNSYNC) or _TIMESYNCD_SAYS.exists()
 
 
 def sync_source(choice: Unsynchronised) -> SyncSource:
