@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import zlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fieldline.access_settings import hub_access
+from fieldline.model import DeviceId
 from fieldline_edge.batcher import Batcher
 from fieldline_edge.board import DeviceBoard
 from fieldline_edge.clock.keeper import ClockKeeper
@@ -31,16 +32,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Something that runs as long as the gateway does.
+    """Something that runs as long as the gateway does. Only `run` has to be there; nothing but `open` may fail.
 
-    `early`: it makes readings or changes the gateway, so it ends before what moves readings on. `takes` are keys of
-    the settings that `apply` takes over while the gateway runs; `apply` is called with the new settings at every
-    reload, after drivers that go have ended and before new ones begin, and must not fail.
+    `open` is called once the spool is open, and may raise ConfigError. `early`: it makes readings or changes the
+    gateway, so it ends before what moves readings on. `flush` hands on what it holds back, in the order of the list.
+    `close` is called before the spool is closed. `takes` are keys of the settings that `apply` takes over while the
+    gateway runs; `apply` is called with the new settings at every reload, after drivers that go have ended and before
+    new ones begin.
     """
 
     name: str
     run: Callable[[], Coroutine[Any, Any, None]]
     early: bool = False
+    open: Callable[[], None] | None = None
+    flush: Callable[[], None] | None = None
+    close: Callable[[], None] | None = None
     takes: tuple[str, ...] = ()
     apply: Callable[[GatewaySettings], None] | None = None
 
@@ -78,6 +84,7 @@ class Gateway:
             synchronised=synchronised or sync_source(settings.clock.unsynchronised),
             spool=self.spool,
             intake=self.intake,
+            flush=self.flush,
         )
         access = hub_access(settings.hub_tls, settings.hub_token)
         self.uplink = Uplink(
@@ -90,10 +97,10 @@ class Gateway:
         self.reloader = Reloader(self, file)
         self.parts = [
             Part("spool", self.spool.run, apply=self._bound_spool),
-            Part("intake", self.intake.run, apply=self._bound_batches),
+            Part("intake", self.intake.run, flush=self.intake.flush, apply=self._bound_batches),
             Part("uplink", self.uplink.run),
             Part("heartbeat", self.heartbeat.run),
-            Part("clock", self.keeper.run, early=True),
+            Part("clock", self.keeper.run, early=True, open=self.keeper.open),
             Part("reloader", self.reloader.run, early=True),
         ]
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -145,13 +152,33 @@ class Gateway:
         await self.uplink.check()
         await self.spool.open()
         try:
-            await self.keeper.open()
+            for part in self.parts:
+                if part.open is not None:
+                    part.open()
             if started:
                 started()
             await self._run_parts()
         finally:
-            self.intake.flush()
+            self.flush()
+            for part in self.parts:
+                if part.close is not None:
+                    part.close()
             await self.spool.close()
+
+    def flush(self) -> None:
+        """Move on what is in hand, down to the spool's memory: what the next commit writes."""
+        for part in self.parts:
+            if part.flush is not None:
+                part.flush()
+
+    def apply(self, settings: GatewaySettings, gone: Collection[DeviceId]) -> None:
+        """Let all parts know of new settings, and forget devices that are gone."""
+        self.settings = settings
+        for part in self.parts:
+            if part.apply is not None:
+                part.apply(settings)
+        self.intake.forget(gone)
+        self.board.forget(gone)
 
     async def restart(self, name: str) -> None:
         """End one part and begin it again; nothing else notices."""
@@ -168,7 +195,7 @@ class Gateway:
             await self._stop.wait()
             await end_tasks([self._running.pop(part.name) for part in self.parts if part.early])
             await end_tasks([fleet])
-            self.intake.flush()
+            self.flush()
             await self.spool.flush()
             await self._drain()
             await end_tasks(list(self._running.values()))

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from fieldline.client.backoff import Backoff
 from fieldline_edge.drivers.base import Driver
@@ -38,14 +38,16 @@ class Fleet:
             self._running = False
             await self._end(self.drivers)
 
-    async def exchange(self, *, stop: Collection[Driver], start: Sequence[Driver]) -> None:
-        """End the drivers in `stop`, then begin those in `start`; the others are not touched.
+    async def exchange(self, *, stop: Collection[Driver], start: Sequence[Driver], between: Callable[[], None]) -> None:
+        """End the drivers in `stop`, call `between`, begin those in `start`; the others are not touched.
 
-        In this order, because an old and a new driver may want the same serial port.
+        In this order, because an old and a new driver may want the same serial port; `between` already finds the new
+        ones among the drivers.
         """
         await self._end(stop)
         going = {id(driver) for driver in stop}
         self.drivers = [driver for driver in self.drivers if id(driver) not in going] + list(start)
+        between()
         if self._running:
             for driver in start:
                 self._start(driver)

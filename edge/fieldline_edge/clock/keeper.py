@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,7 +35,8 @@ class ClockKeeper:
 
     When the clock becomes synchronised: what was read before is committed and closed as a span with an offset;
     `put_right` shifts its frames as they leave for the hub. What has left already stays marked, and the readings of
-    the device `<gateway>/clock`, sent then, say by how much it is off.
+    the device `<gateway>/clock`, sent then, say by how much it is off. `flush` moves on all that the gateway has in
+    hand, down to the spool's memory.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class ClockKeeper:
         synchronised: SyncSource,
         spool: Spool,
         intake: Intake,
+        flush: Callable[[], None] | None = None,
         look_every_s: float = _LOOK_EVERY_S,
         boot: str | None = None,
     ) -> None:
@@ -57,6 +59,7 @@ class ClockKeeper:
         self._ask = synchronised
         self._spool = spool
         self._intake = intake
+        self._flush = flush or intake.flush
         self._look_every_s = look_every_s
         self._boot = boot_id() if boot is None else boot
         self._file = spool.path.with_name(spool.path.name + ".clock")
@@ -73,19 +76,17 @@ class ClockKeeper:
         """Steps of the synchronised clock."""
         return self._watch.jumps
 
-    async def open(self) -> None:
+    def open(self) -> None:
         """Begin to watch; from here on stamps are the machine's, or count from its time at the start of the boot."""
         state = self._spool.state
-        spans = still_needed(self._read(), epoch=state.epoch, acked=state.acked_sequence, boot=self._boot)
+        spans = still_needed(self._read(), oldest_at_ns=state.oldest_at_ns, boot=self._boot)
         left = next((span for span in spans if span.is_open), None)
         self.synchronised = self._ask()
         if left is not None:
             self._clock.count_from(left.anchor_ns)
         elif not self.synchronised:
             self._clock.count_from(self._clock.machine_anchor_ns)
-            spans.append(
-                Span(self._boot, state.epoch, state.next_sequence, self._clock.anchor_ns, self._clock.time_ns())
-            )
+            spans.append(Span(self._boot, state.next_sequence, self._clock.anchor_ns, self._clock.time_ns()))
         self._spans = spans
         self._watch = ClockWatch(
             trusted=self._clock.trusted,
@@ -110,17 +111,16 @@ class ClockKeeper:
             await self._correct()
         elif isinstance(news, Jumped):
             log.warning("the clock was set by %+.3f s while it was synchronised", news.step_ns / 1e9)
-        if any(span.last and span.last <= self._spool.state.acked_sequence for span in self._spans):
+        if self._spans:
             self._forget()
 
     async def put_right(self, frames: Sequence[Stored]) -> Sequence[Stored]:
         """Frames on their way to the hub: those of a span with shifted stamps, the others as they are."""
         if not self._spans:
             return frames
-        epoch = self._spool.state.epoch
         right = []
         for stored in frames:
-            span = span_of(self._spans, epoch=epoch, sequence=stored.sequence)
+            span = span_of(self._spans, stored.sequence)
             if span is not None and span.offset_ns:
                 stored = replace(stored, frame=restamped(stored.frame, span))
                 self.corrected_frames += 1
@@ -130,7 +130,7 @@ class ClockKeeper:
 
     async def _correct(self) -> None:
         to_ns = self._clock.time_ns()
-        self._intake.flush()
+        self._flush()
         with self._intake.held():
             # From here on stamps are right, and no frame is made until all those before have their sequence.
             self.offset_ns = offset_ns = self._clock.adopt()
@@ -141,7 +141,6 @@ class ClockKeeper:
         last = self._spool.state.next_sequence - 1
         span = next(span for span in self._spans if span.is_open)
         closed = span.closed(last=last, to_ns=to_ns, offset_ns=offset_ns)
-        sent = self._spool.sent_sequence
         self._spans = [
             closed if each is span else each for each in self._spans if each is not span or last >= each.first
         ]
@@ -149,7 +148,7 @@ class ClockKeeper:
         log.warning(
             "the clock is synchronised: readings before it were stamped %+.3f s off and are put right",
             -offset_ns / 1e9,
-            extra={"frames": max(0, last - span.first + 1), "already_sent": max(0, min(sent, last) - span.first + 1)},
+            extra={"frames": max(0, last - span.first + 1)},
         )
         if last >= span.first:
             self._announce(closed)
@@ -159,7 +158,6 @@ class ClockKeeper:
         now_ns = self._clock.time_ns()
         values: dict[str, int | float] = {
             "offset_s": span.offset_ns / 1e9,
-            "epoch": span.epoch,
             "first_sequence": span.first,
             "last_sequence": span.last,
             "from_ns": span.from_ns,
@@ -169,9 +167,10 @@ class ClockKeeper:
         self._intake.put(device, [Reading(tag, now_ns, value) for tag, value in values.items()])
 
     def _forget(self) -> None:
-        state = self._spool.state
-        self._spans = still_needed(self._spans, epoch=state.epoch, acked=state.acked_sequence, boot=self._boot)
-        self._save()
+        kept = still_needed(self._spans, oldest_at_ns=self._spool.state.oldest_at_ns, boot=self._boot)
+        if kept != self._spans:
+            self._spans = kept
+            self._save()
 
     def _warn(self) -> None:
         shown = datetime.fromtimestamp(self._clock.time_ns() / 1e9, UTC).isoformat(timespec="seconds")

@@ -17,14 +17,13 @@ SPANS_MAX = 32
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Frames `first` to `last` of one numbering, stamped by one anchor.
+    """Frames `first` to `last` of the spool, stamped by one anchor.
 
     Open (`last` is 0) while the clock is not synchronised; `offset_ns` is to be added to every stamp in
     [from_ns, to_ns] of these frames.
     """
 
     boot: str
-    epoch: int
     first: int
     anchor_ns: int
     from_ns: int
@@ -42,23 +41,24 @@ class Span:
         return replace(self, last=last, to_ns=to_ns, offset_ns=offset_ns)
 
 
-def span_of(spans: Sequence[Span], *, epoch: int, sequence: int) -> Span | None:
+def span_of(spans: Sequence[Span], sequence: int) -> Span | None:
     """The closed span a frame belongs to."""
     for span in spans:
-        if span.epoch == epoch and span.first <= sequence <= span.last:
+        if span.first <= sequence <= span.last:
             return span
     return None
 
 
-def still_needed(spans: Iterable[Span], *, epoch: int, acked: int, boot: str) -> list[Span]:
-    """Spans with frames that are still to be sent, and the open one of this boot; the newest SPANS_MAX of them.
+def still_needed(spans: Iterable[Span], *, oldest_at_ns: int | None, boot: str) -> list[Span]:
+    """Spans that may have frames that are still to be sent, and the open one of this boot; the newest SPANS_MAX.
 
-    An open one of an earlier boot can never be closed: the clock it counted by ended with that boot.
+    `oldest_at_ns` is when the oldest frame of the spool was made, by its own stamp; None: the spool is empty. An open
+    span of an earlier boot can never be closed: the clock it counted by ended with that boot.
     """
     kept = [
         span
         for span in spans
-        if span.epoch == epoch and (span.boot == boot and boot != "" if span.is_open else span.last > acked)
+        if (span.boot == boot != "" if span.is_open else oldest_at_ns is not None and oldest_at_ns <= span.to_ns)
     ]
     return kept[-SPANS_MAX:]
 

@@ -116,16 +116,9 @@ class Reloader:
         if plan.uplink:
             await Link(new.hub, access).close()  # reads the certificates, connects to nothing
         stop, start = self._exchange(new) if plan.devices else ([], [])
-        await gateway.fleet.exchange(stop=stop, start=())
-        gateway.settings = new
-        for part in gateway.parts:
-            if part.apply is not None:
-                part.apply(new)
         gone = {device for driver in stop for device in driver.devices}
         gone -= {device.device_id(new.site) for device in new.devices}
-        gateway.intake.forget(gone)
-        gateway.board.forget(gone)
-        await gateway.fleet.exchange(stop=(), start=start)
+        await gateway.fleet.exchange(stop=stop, start=start, between=lambda: gateway.apply(new, gone))
         if plan.uplink:
             gateway.uplink.redirect(new.hub, access)
             await gateway.restart("uplink")

@@ -89,11 +89,6 @@ class Spool:
         return self.state.readings_dropped + self._hold.loss.readings
 
     @property
-    def sent_sequence(self) -> int:
-        """The newest frame that has been read to be sent."""
-        return self._sent
-
-    @property
     def held(self) -> Hold:
         """What waits in memory for the disk; for the metrics."""
         return self._hold

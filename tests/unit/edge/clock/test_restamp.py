@@ -15,7 +15,7 @@ from fieldline_edge.clock.spans import Span, parse_spans, show_spans, span_of, s
 T0 = 1_700_000_000_000_000_000
 HOUR = 3_600_000_000_000
 TWO_WEEKS = 14 * 24 * HOUR
-SPAN = Span("boot", 7, 1, 0, T0, last=9, to_ns=T0 + HOUR, offset_ns=TWO_WEEKS)
+SPAN = Span("boot", 1, 0, T0, last=9, to_ns=T0 + HOUR, offset_ns=TWO_WEEKS)
 
 
 def frame(*readings: Reading, sequence: int = 3) -> bytes:
@@ -40,7 +40,7 @@ def test_every_stamp_of_the_span_is_shifted_by_the_offset_and_values_stay(
     taken: list[tuple[int, float]], offset_ns: int
 ) -> None:
     readings = [Reading("t", T0 + at, value, Quality.UNCERTAIN_CLOCK) for at, value in taken]
-    span = Span("boot", 7, 1, 0, T0, last=9, to_ns=T0 + HOUR, offset_ns=offset_ns)
+    span = Span("boot", 1, 0, T0, last=9, to_ns=T0 + HOUR, offset_ns=offset_ns)
 
     parsed = parse_frame(restamped(frame(*readings), span))
 
@@ -96,21 +96,21 @@ def test_a_stamp_the_sensor_gave_is_not_marked() -> None:
 
 def test_spans_survive_their_file_and_nothing_else_passes_for_them() -> None:
     assert parse_spans(show_spans([SPAN])) == [SPAN]
-    for text in ("", "{}x", "[1]", '[{"boot": 1}]', show_spans([SPAN]).replace("7", '"7"', 1)):
+    for text in ("", "{}x", "[1]", '[{"boot": 1}]', show_spans([SPAN]).replace(": 9", ': "9"', 1)):
         with pytest.raises(DecodeError):
             parse_spans(text)
 
 
-def test_a_frame_belongs_to_a_span_of_its_numbering_alone() -> None:
-    assert span_of([SPAN], epoch=7, sequence=9) is SPAN
-    assert span_of([SPAN], epoch=7, sequence=10) is None
-    assert span_of([SPAN], epoch=8, sequence=9) is None
+def test_a_frame_belongs_to_a_span_by_its_sequence() -> None:
+    assert span_of([SPAN], 9) is SPAN
+    assert span_of([SPAN], 10) is None
+    assert span_of([Span("boot", 1, 0, T0)], 5) is None
 
 
-def test_spans_are_kept_until_their_frames_are_acknowledged() -> None:
-    ours = Span("boot", 7, 10, 0, T0)
-    earlier = Span("another", 7, 10, 0, T0)
+def test_spans_are_kept_while_the_spool_may_hold_frames_of_them() -> None:
+    ours = Span("boot", 10, 0, T0)
+    earlier = Span("another", 10, 0, T0)
 
-    assert still_needed([SPAN, earlier, ours], epoch=7, acked=8, boot="boot") == [SPAN, ours]
-    assert still_needed([SPAN, ours], epoch=7, acked=9, boot="boot") == [ours]
-    assert still_needed([SPAN, ours], epoch=8, acked=0, boot="boot") == []
+    assert still_needed([SPAN, earlier, ours], oldest_at_ns=T0, boot="boot") == [SPAN, ours]
+    assert still_needed([SPAN, ours], oldest_at_ns=SPAN.to_ns + 1, boot="boot") == [ours]
+    assert still_needed([SPAN], oldest_at_ns=None, boot="boot") == []
