@@ -19,6 +19,7 @@ from fieldline_edge.clock.synchronised import SyncSource, sync_source
 from fieldline_edge.drivers import Clock, Driver, SystemClock, build_drivers
 from fieldline_edge.fleet import Fleet, end_tasks
 from fieldline_edge.intake import Intake
+from fieldline_edge.preflight import check_spool_folder, serial_ports, serial_troubles
 from fieldline_edge.reload.reloader import Reloader
 from fieldline_edge.service.heartbeat import Heartbeat
 from fieldline_edge.settings import GatewaySettings
@@ -150,6 +151,9 @@ class Gateway:
         it.
         """
         await self.uplink.check()
+        check_spool_folder(self.settings.spool.path)
+        for trouble in serial_troubles(serial_ports(self.settings.devices)):
+            log.warning(trouble)
         await self.spool.open()
         try:
             for part in self.parts:

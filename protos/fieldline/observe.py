@@ -39,7 +39,8 @@ class MetricsServer:
             self._server = make_server(host, port, application, WSGIServer, _QuietHandler)
         except OSError as error:
             raise ConfigError(
-                f"metrics: cannot listen on {address}: {error.strerror or error}; choose another port"
+                f"metrics: cannot listen on {address}: {error.strerror or error}; "
+                "choose another port, or stop what listens there (ss -ltnp)"
             ) from error
         self.port: int = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
