@@ -39,7 +39,7 @@ def serial_troubles(paths: Iterable[str]) -> Iterator[str]:
     for path in paths:
         port = Path(path)
         if not port.exists():
-            yield f"serial port {path} is not there; plug the adapter in, or look for its name with ls /dev/serial/by-id"
+            yield f"serial port {path} is not there; plug the adapter in, or find its name with ls /dev/serial/by-id"
         elif not os.access(port, os.R_OK | os.W_OK):
             group = _group(port)
             yield (
