@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from fieldline.access_settings import hub_access
 from fieldline.client.link import Link
-from fieldline.config import load
 from fieldline.errors import ConfigError
 from fieldline_edge.drivers.base import Driver
+from fieldline_edge.launch import load_apart
 from fieldline_edge.reload.plan import ReloadPlan, plan_reload
 from fieldline_edge.reload.watch import FileWatch, Stamp
 from fieldline_edge.settings import GatewaySettings, ReloadOn
@@ -92,8 +92,7 @@ class Reloader:
 
     async def _reload(self, file: Path) -> Outcome:
         try:
-            # Thousands of tags take a second to check: in a thread, so that no poll is late for it.
-            new = await asyncio.to_thread(load, file, GatewaySettings)
+            new = await load_apart(file)
             plan = await self.take_over(new)
         except ConfigError as error:
             self._refused(error)
