@@ -93,9 +93,7 @@ class Line:
     @property
     def key(self) -> str:
         """What devices on the same line have in common: the port they go through."""
-        if isinstance(self.way, SerialPort):
-            return self.way.device
-        return f"{self.way.host.lower()}:{self.way.port}"
+        return self.way.device if isinstance(self.way, SerialPort) else str(self.way)
 
     def transmission_s(self, octets: int) -> float:
         """How long so many bytes take on a serial line; 0 on a network."""

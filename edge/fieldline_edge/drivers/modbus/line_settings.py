@@ -133,10 +133,11 @@ class LineSettings(Settings):
             port = self.serial
             return SerialPort(port.device, port.baud, port.parity, port.stop_bits, port.data_bits)
         assert self.host is not None
+        host = self.host.lower()  # names know no case: PLC-1 and plc-1 are one line
         if self.tls is None:
-            return Network(self.host, self.port or _PORT)
+            return Network(host, self.port or _PORT)
         tls = TlsFiles(self.tls.ca, self.tls.certificate, self.tls.key, self.tls.server_name)
-        return Network(self.host, self.port or _PORT_TLS, tls)
+        return Network(host, self.port or _PORT_TLS, tls)
 
     @property
     def _framing(self) -> Framing:

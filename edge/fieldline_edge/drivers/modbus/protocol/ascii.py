@@ -2,6 +2,7 @@
 
 from fieldline_edge.drivers.modbus.protocol.bus import BusFramer
 from fieldline_edge.drivers.modbus.protocol.crc import lrc
+from fieldline_edge.drivers.modbus.protocol.pdu import answer_length
 
 __all__ = ["AsciiFramer", "ascii_frame"]
 
@@ -26,11 +27,12 @@ class AsciiFramer(BusFramer):
         while (end := buffer.find(b"\n")) >= 0:
             start = buffer.rfind(b":", 0, end)
             octets = _octets(bytes(buffer[start + 1 : end])) if start >= 0 else None
-            whole = octets is not None and octets[0] == self._unit
-            self.octets_skipped += start if whole else end + 1
+            pdu = octets[1:-1] if octets and octets[0] == self._unit else b""
+            is_answer = pdu and answer_length(pdu) == len(pdu)  # and no question: another master's, or our own echo
+            self.octets_skipped += start if is_answer else end + 1
             del buffer[: end + 1]
-            if octets is not None and whole:
-                return octets[1:-1]
+            if is_answer:
+                return pdu
         return None
 
 
