@@ -248,7 +248,8 @@ class Connection:
             self._stats.requests_timed_out += 1
             self._left_alone(request, unit)
             self._silent_requests += 1
-            if self._silent_requests >= _SILENT_REQUESTS_MAX and isinstance(self._line.way, Network):
+            is_dead = self._silent_requests >= _SILENT_REQUESTS_MAX and isinstance(self._line.way, Network)
+            if is_dead or self._framer.is_amid:
                 self.close()
 
     def _left_alone(self, request: Request[Any], unit: int) -> None:

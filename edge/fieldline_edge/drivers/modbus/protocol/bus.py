@@ -45,6 +45,11 @@ class BusFramer:
             self._request = None
             self._skip(len(self._buffer))
 
+    @property
+    def is_amid(self) -> bool:
+        """Whether half a frame spoils the next one: never, because it is thrown away and searched for anew."""
+        return False
+
     def reset(self) -> None:
         """Begin anew on a new connection."""
         self.forget(self._ticket)

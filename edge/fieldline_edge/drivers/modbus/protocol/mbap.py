@@ -40,6 +40,11 @@ class TcpFramer:
         """Wait for this answer no longer."""
         self._units.pop(ticket, None)
 
+    @property
+    def is_amid(self) -> bool:
+        """Whether a frame has begun and not ended. If its rest never comes, the next frame is taken for it."""
+        return bool(self._rest)
+
     def reset(self) -> None:
         """Begin anew on a new connection; transaction ids count on."""
         self._units.clear()
