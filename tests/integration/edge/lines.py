@@ -6,7 +6,7 @@ import random
 import shutil
 import struct
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -84,7 +84,7 @@ class Ask:
 
 
 Say = Callable[[bytes], None]
-Behaviour = Callable[[Ask, Say], Awaitable[None] | None]
+Behaviour = Callable[[Ask, Say], Coroutine[Any, Any, None] | None]
 
 
 class FaultLine:
@@ -154,7 +154,7 @@ class FaultLine:
                 if self.behaviour is None:
                     writer.write(ask.good)
                 elif (answering := self.behaviour(ask, writer.write)) is not None:
-                    self._keep(asyncio.ensure_future(answering))  # type: ignore[arg-type]  # behaviours are coroutines
+                    self._keep(asyncio.create_task(answering))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:

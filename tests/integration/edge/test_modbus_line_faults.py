@@ -2,9 +2,11 @@
 
 import asyncio
 import random
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from tests.integration.edge.lines import (
     PATIENT_S,
     Ask,
     Behaviour,
+    Client,
     FaultLine,
     Say,
     client_of,
@@ -30,10 +33,13 @@ _DRIBBLE_S = 0.0005
 def first_only(fault: Behaviour) -> Behaviour:
     """The fault once, then right answers."""
 
-    def behave(ask: Ask, say: Say) -> object:
-        return fault(ask, say) if ask.number == 0 else say(ask.good)
+    def behave(ask: Ask, say: Say) -> Coroutine[Any, Any, None] | None:
+        if ask.number == 0:
+            return fault(ask, say)
+        say(ask.good)
+        return None
 
-    return behave  # type: ignore[return-value]  # what it returns is what the fault returns
+    return behave
 
 
 NoWonder = (NoAnswer, WrongAnswer)
@@ -134,7 +140,7 @@ async def test_row_16_a_late_answer_is_never_taken_for_anothers(framing: Framing
             with suppress(NoAnswer):
                 answers.append((address, await client.read(address, timeout_s=BRIEF_S)))
         device.behaviour = None
-        answers.append((500, await _until_read(client.read, 500)))
+        answers.append((500, await _until_read(client, 500)))
     assert [(a, words) for a, words in answers if words != [a, a + 1]] == []
 
 
@@ -293,11 +299,11 @@ async def test_on_tcp_requests_are_pipelined_up_to_the_limit_and_answered_in_any
     assert client.stats.connects == 1
 
 
-async def _until_read(read: object, address: int) -> list[int]:
+async def _until_read(client: Client, address: int) -> list[int]:
     """The first answer; late ones of before may cost a few tries."""
     async with asyncio.timeout(2 * PATIENT_S):
         while True:
             try:
-                return await read(address)  # type: ignore[operator, no-any-return]  # Client.read
+                return await client.read(address)
             except NoAnswer:
                 continue

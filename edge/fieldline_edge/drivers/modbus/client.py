@@ -157,21 +157,16 @@ class Connection:
         self._fail_all(NoConnection(f"{self._line} was closed"))
 
     async def _ask_once(self, request: Request[T], unit: int, timeout_s: float) -> T:
-        if self._stopping:
-            raise Stopping
-        wire = self._wire or await self._connect(timeout_s)
-        if not self._is_bus:
-            return await self._exchange(wire, request, unit, timeout_s)
-        if unit == _BROADCAST:
-            await self._broadcast(wire, request)
-            return check(request, request.pdu[:5])  # as everybody would confirm it
-        await self._wait_for_debts(wire, request, unit, timeout_s)
-        return await self._exchange(wire, request, unit, timeout_s)
+        if self._is_bus:
+            if unit == _BROADCAST:
+                await self._broadcast(request, timeout_s)
+                return check(request, request.pdu[:5])  # as everybody would confirm it
+            await self._wait_for_debts(request, unit, timeout_s)
+        return await self._exchange(request, unit, timeout_s)
 
-    async def _exchange(self, wire: Wire, request: Request[T], unit: int, timeout_s: float) -> T:
+    async def _exchange(self, request: Request[T], unit: int, timeout_s: float) -> T:
         """Send one request and wait for its answer."""
-        if self._free_at_s > self._clock.monotonic():
-            await self._wait_for_silence()
+        wire = await self._ready(timeout_s)
         owing = self._is_bus and self._debts.owes(unit, self._clock.monotonic())
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[bytes] = loop.create_future()
@@ -194,29 +189,37 @@ class Connection:
             self._framer.forget(ticket)
             del self._answers[ticket]
             self._after()
-        self._answered(unit)
+        self._answered()
         if self._is_bus:
             self._debts.settle(unit)
         return result
 
-    async def _broadcast(self, wire: Wire, request: Request[Any]) -> None:
+    async def _broadcast(self, request: Request[Any], timeout_s: float) -> None:
         if not isinstance(request, Write):
             raise ValueError("unit 0 is everybody on a serial line: it can be written to, but nobody answers")
-        await self._wait_for_silence()
+        wire = await self._ready(timeout_s)
         self._stats.requests += 1
         ticket, frame = self._framer.ask(_BROADCAST, request)
         self._framer.forget(ticket)
         wire.send(frame)
         self._free_at_s = self._clock.monotonic() + self._transmission_s(request) + _TURNAROUND_S
 
-    async def _wait_for_debts(self, wire: Wire, request: Request[Any], unit: int, timeout_s: float) -> None:
+    async def _wait_for_debts(self, request: Request[Any], unit: int, timeout_s: float) -> None:
         """Make sure that no older answer can be taken for the answer to this request."""
         while detour := self._debts.detour(unit, request, self._clock.monotonic()):
             try:
-                await self._exchange(wire, detour, unit, timeout_s)
+                await self._exchange(detour, unit, timeout_s)
             except DeviceRefused:
                 self._debts.settle_oldest(unit)
                 self._debts.owe(unit, detour, self._clock.monotonic())
+
+    async def _ready(self, timeout_s: float) -> Wire:
+        """A connection on which it is time to send; the caller sends before it waits for anything else."""
+        if self._free_at_s > self._clock.monotonic():
+            await self._wait_for_silence()
+        if self._stopping:
+            raise Stopping
+        return self._wire or await self._connect(timeout_s)
 
     async def _wait_for_silence(self) -> None:
         """Wait until the pause or the quiet time is over, and nobody talks."""
@@ -233,14 +236,14 @@ class Connection:
 
     # What has become of a request.
 
-    def _answered(self, unit: int) -> None:
+    def _answered(self) -> None:
         self._backoff.succeeded()
         self._silent_requests = 0
 
     def _failed(self, trouble: ModbusTrouble, request: Request[Any], unit: int) -> None:
         if isinstance(trouble, DeviceRefused):
             self._stats.requests_refused += 1
-            self._answered(unit)
+            self._answered()
         elif isinstance(trouble, WrongAnswer):
             self._stats.requests_garbled += 1
             self._left_alone(request, unit)
