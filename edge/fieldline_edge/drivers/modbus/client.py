@@ -9,6 +9,8 @@ import asyncio
 import logging
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from fieldline_edge.drivers.backoff import Backoff
@@ -45,7 +47,6 @@ __all__ = [
     "NoConnection",
     "Stopping",
     "WrongAnswer",
-    "read_request",
 ]
 
 _log = logging.getLogger(__name__)
@@ -75,12 +76,13 @@ _BROADCAST = 0
 _FRAME_OVERHEAD_BYTES = 3  # of RTU: unit and CRC
 
 
-def read_request(block: Block) -> Request[Sequence[int]]:
-    """The request that reads a block."""
-    function = _FUNCTION_CODES[block.kind]
-    if block.kind.is_bits:
-        return ReadBits(function, block.address, block.count)
-    return ReadWords(function, block.address, block.count)
+@lru_cache(maxsize=8192)
+def _read_request(kind: RegisterKind, address: int, count: int) -> Request[Sequence[int]]:
+    """The request that reads a range; a poller asks for the same few again and again."""
+    function = _FUNCTION_CODES[kind]
+    if kind.is_bits:
+        return ReadBits(function, address, count)
+    return ReadWords(function, address, count)
 
 
 class Connection:
@@ -107,7 +109,8 @@ class Connection:
         self._debts = Debts()
         self._wire: Wire | None = None
         self._answers: dict[int, asyncio.Future[bytes]] = {}
-        self._free_at_s = self._used_at_s = clock.monotonic()
+        self._free_at_s = 0.0  # when the line may be used again; 0: at once
+        self._used_at_s = clock.monotonic()
         self._silent_requests = 0
         self._stopping = False
         self._told = False
@@ -119,7 +122,7 @@ class Connection:
         May take `timeout_s` for each request that waits before it, and three times that if it has to connect, or if
         the unit owes an answer.
         """
-        return await self.ask(read_request(block), unit=unit, timeout_s=timeout_s)
+        return await self.ask(_read_request(block.kind, block.address, block.count), unit=unit, timeout_s=timeout_s)
 
     async def write(self, write: Write, *, unit: int, timeout_s: float) -> None:
         """Write, and return when the unit has confirmed exactly that. Raises a ModbusTrouble; after a NoAnswer or
@@ -157,12 +160,20 @@ class Connection:
         self._fail_all(NoConnection(f"{self._line} was closed"))
 
     async def _ask_once(self, request: Request[T], unit: int, timeout_s: float) -> T:
-        if self._is_bus:
-            if unit == _BROADCAST:
-                await self._broadcast(request, timeout_s)
-                return check(request, request.pdu[:5])  # as everybody would confirm it
+        if not self._is_bus:
+            return await self._exchange(request, unit, timeout_s)
+        if unit == _BROADCAST:
+            await self._broadcast(request, timeout_s)
+            return check(request, request.pdu[:5])  # as everybody would confirm it
+        exceptions_owed = self._debts.count(unit, self._clock.monotonic())
+        while True:
             await self._wait_for_debts(request, unit, timeout_s)
-        return await self._exchange(request, unit, timeout_s)
+            try:
+                return await self._exchange(request, unit, timeout_s)
+            except DeviceRefused:
+                if not exceptions_owed:
+                    raise
+                exceptions_owed -= 1  # it may be the answer to an older question: exceptions look alike
 
     async def _exchange(self, request: Request[T], unit: int, timeout_s: float) -> T:
         """Send one request and wait for its answer."""
@@ -207,15 +218,12 @@ class Connection:
     async def _wait_for_debts(self, request: Request[Any], unit: int, timeout_s: float) -> None:
         """Make sure that no older answer can be taken for the answer to this request."""
         while detour := self._debts.detour(unit, request, self._clock.monotonic()):
-            try:
+            with suppress(DeviceRefused):  # an answer all the same, though not to be sure whose: see _failed
                 await self._exchange(detour, unit, timeout_s)
-            except DeviceRefused:
-                self._debts.settle_oldest(unit)
-                self._debts.owe(unit, detour, self._clock.monotonic())
 
     async def _ready(self, timeout_s: float) -> Wire:
         """A connection on which it is time to send; the caller sends before it waits for anything else."""
-        if self._free_at_s > self._clock.monotonic():
+        if self._free_at_s:
             await self._wait_for_silence()
         if self._stopping:
             raise Stopping
@@ -228,9 +236,13 @@ class Connection:
         while now_s < self._free_at_s and now_s < until_s:
             await asyncio.sleep(min(self._free_at_s, until_s) - now_s)
             now_s = self._clock.monotonic()
+        if self._free_at_s <= now_s:
+            self._free_at_s = 0.0
 
     def _transmission_s(self, request: Request[Any]) -> float:
         """How long question and answer take on the wire: a slow line is not a slow device."""
+        if isinstance(self._line.way, Network):
+            return 0.0
         octets = len(request.pdu) + request.answer_bytes + 2 * _FRAME_OVERHEAD_BYTES
         return self._line.transmission_s(2 * octets + 6 if self._line.framing is Framing.ASCII else octets)
 
@@ -244,6 +256,9 @@ class Connection:
         if isinstance(trouble, DeviceRefused):
             self._stats.requests_refused += 1
             self._answered()
+            if self._is_bus and self._debts.owes(unit, self._clock.monotonic()):
+                self._debts.settle_oldest(unit)
+                self._debts.owe(unit, request, self._clock.monotonic())
         elif isinstance(trouble, WrongAnswer):
             self._stats.requests_garbled += 1
             self._left_alone(request, unit)

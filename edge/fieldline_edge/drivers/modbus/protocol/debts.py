@@ -54,12 +54,14 @@ class Debts:
 
     def owes(self, unit: int, now_s: float) -> bool:
         """Whether any answer of the unit may still come."""
-        owed = self._owed.get(unit)
-        if not owed:
-            return False
+        return unit in self._owed and self.count(unit, now_s) > 0
+
+    def count(self, unit: int, now_s: float) -> int:
+        """How many answers of the unit may still come."""
+        owed = self._owed.get(unit, [])
         while owed and owed[0][0] <= now_s:
             del owed[0]
-        return bool(owed)
+        return len(owed)
 
     def detour(self, unit: int, request: Request[Any], now_s: float) -> Request[Any] | None:
         """The question to ask before `request`, because its answer could be taken for an owed one; None: no need."""
