@@ -17,9 +17,12 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from benchmarks.edge.libmodbus import serving
 from fieldline_cloud.certs import Authority
+from fieldline_edge.drivers import build_drivers
 from fieldline_edge.drivers.modbus.client import DeviceRefused, NoAnswer, NoConnection
 from fieldline_edge.drivers.modbus.line import Framing, Line, Network, SerialPort, TlsFiles
 from fieldline_edge.drivers.modbus.protocol import WriteCoil, WriteCoils, WriteRegister, WriteRegisters
+from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
+from tests.integration.edge.harness import Collector, holding, running
 from tests.integration.edge.lines import (
     BUSES,
     DEADLINE_S,
@@ -116,6 +119,28 @@ async def test_pymodbus_over_a_serial_line(framing: Framing, tmp_path: Path) -> 
         await reads_everything(client)
         await writes_everything(client)
     assert (client.stats.connects, client.stats.octets_skipped) == (1, 0)
+
+
+async def test_a_gateway_reads_the_units_on_a_serial_line_by_turns(tmp_path: Path) -> None:
+    sink = Collector()
+    async with pymodbus_over_serial(Framing.RTU, tmp_path) as line:
+        assert isinstance(line.way, SerialPort)
+        port = {"device": line.way.device, "baud": 19200}
+        tags = [holding("a", 5), {"name": "b", "kind": "input", "address": 7, "type": "uint16"}]
+        units = [
+            ModbusDeviceSettings.model_validate(
+                {"driver": "modbus", "name": f"unit-{unit}", "area": "a", "serial": port, "unit": unit, "tags": tags}
+                | {"period_ms": 50, "quiet_ms": 50}
+            )
+            for unit in (1, 2)
+        ]
+        (driver,) = build_drivers(units, site="s", sink=sink)
+        async with running(driver):
+            await sink.until(lambda: all(len(sink.puts[f"unit-{unit}"]) >= 5 for unit in (1, 2)))
+    assert {reading.value for reading in sink.of("unit-1", "a")} == {105}
+    assert {reading.value for reading in sink.of("unit-2", "a")} == {205}
+    assert {reading.value for reading in sink.of("unit-1", "b")} == {1007}
+    assert (driver.stats.connects, driver.stats.octets_skipped, driver.stats.errors) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)

@@ -108,6 +108,10 @@ class LineSettings(Settings):
                 f"in_flight_max: {self.in_flight_max} needs framing tcp: on other lines only the order tells whose an "
                 "answer is; write 1"
             )
+        if self.pause_ms and self.in_flight_max > 1:
+            raise ValueError(
+                f"pause_ms: {self.pause_ms:g} does not go with several requests at once; remove one of them"
+            )
         return self
 
     @property

@@ -49,9 +49,14 @@ def settings(**given: Any) -> LineSettings:
             id="fast ascii",
         ),
         pytest.param(
-            {"host": "plc", "pause_ms": 2.5, "quiet_ms": 20, "in_flight_max": 4, "close_after_poll": True},
-            Line(Network("plc", 502), Framing.TCP, 0.0025, 0.02, in_flight_max=4, close_after_poll=True),
-            id="everything",
+            {"host": "plc", "pause_ms": 2.5, "quiet_ms": 20, "close_after_poll": True},
+            Line(Network("plc", 502), Framing.TCP, 0.0025, 0.02, close_after_poll=True),
+            id="pace",
+        ),
+        pytest.param(
+            {"host": "PLC", "in_flight_max": 4},
+            Line(Network("plc", 502), Framing.TCP, in_flight_max=4),
+            id="pipelined",
         ),
     ],
 )
@@ -74,6 +79,7 @@ def test_settings_come_down_to_a_line(given: dict[str, Any], line: Line) -> None
         ({"host": "plc", "tls": {}, "framing": "rtu"}, "does not go with tls"),
         ({"host": "plc", "framing": "rtu", "unit": 0}, "broadcasts"),
         ({"host": "plc", "framing": "rtu", "in_flight_max": 2}, "needs framing tcp"),
+        ({"host": "plc", "pause_ms": 5, "in_flight_max": 2}, "does not go with several requests at once"),
     ],
 )
 def test_what_cannot_work_is_said_before_anything_starts(given: dict[str, Any], why: str) -> None:
