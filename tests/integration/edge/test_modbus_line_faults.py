@@ -201,6 +201,26 @@ async def test_a_write_is_not_confirmed_by_the_late_answer_to_an_earlier_one(fra
 
 
 @pytest.mark.parametrize("framing", BUSES)
+async def test_over_an_adapter_that_echoes_nothing_is_written_before_it_is_set_so(framing: Framing) -> None:
+    """The echo of a write looks like its confirmation."""
+
+    def echoes(ask: Ask, say: Say) -> None:
+        say(ask.pack(ask.pdu))
+        if ask.pdu[0] == 3:
+            say(ask.good)
+
+    async with FaultLine(framing, echoes) as device:
+        async with client_of(device.line) as client:
+            assert await client.read(100) == [100, 101]
+            with pytest.raises(WrongAnswer, match="write local_echo: true"):
+                await client.connection.write(WriteRegister(5, 7), unit=1, timeout_s=BRIEF_S)
+        async with client_of(replace(device.line, local_echo=True)) as client:
+            assert await client.read(100) == [100, 101]
+            with pytest.raises(NoAnswer):
+                await client.connection.write(WriteRegister(5, 7), unit=1, timeout_s=BRIEF_S)
+
+
+@pytest.mark.parametrize("framing", BUSES)
 async def test_the_line_is_left_alone_for_the_quiet_time_after_a_request_without_an_answer(framing: Framing) -> None:
     async with FaultLine(framing, first_only(silence)) as device:
         loop = asyncio.get_running_loop()

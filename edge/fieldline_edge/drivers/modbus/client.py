@@ -64,6 +64,8 @@ _FUNCTION_CODES = {
 # in minutes.
 _SILENT_REQUESTS_MAX = 3
 _BACKOFF_BASE_S = 0.5
+# A connect has a name to look up and hands to shake; it may take longer than an answer.
+_CONNECT_S_MIN = 1.0
 # A connection that breaks under the first request after so long was probably closed for idleness: ask again.
 _STALE_S = 1.0
 # With close_after_poll: a poll's requests follow each other without such a gap.
@@ -128,6 +130,11 @@ class Connection:
         """Write, and return when the unit has confirmed exactly that. Raises a ModbusTrouble; after a NoAnswer or
         NoConnection the write may have been done or not. Unit 0 of a serial line is everybody, and nobody confirms.
         """
+        if self._framer.is_echoing:
+            raise WrongAnswer(
+                f"the adapter of {self._line} hands back what it sends, which would pass for a confirmation: "
+                "write local_echo: true"
+            )
         await self.ask(write, unit=unit, timeout_s=timeout_s)
 
     async def identify(self, *, unit: int, timeout_s: float, code: int = 1) -> Mapping[int, bytes]:
@@ -156,6 +163,9 @@ class Connection:
         wire, self._wire = self._wire, None
         if wire is not None:
             wire.close()
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
         self._stats.connected = 0
         self._fail_all(NoConnection(f"{self._line} was closed"))
 
@@ -269,6 +279,8 @@ class Connection:
             is_dead = self._silent_requests >= _SILENT_REQUESTS_MAX and isinstance(self._line.way, Network)
             if is_dead or self._framer.is_amid:
                 self.close()
+        else:
+            self._left_alone(request, unit)  # a converter may have the answer for our next connection
 
     def _left_alone(self, request: Request[Any], unit: int) -> None:
         """The right answer may still come."""
@@ -343,7 +355,7 @@ class Connection:
                 raise NoConnection(f"{self._line} is being left alone for a moment")
             self._framer.reset()
             try:
-                async with asyncio.timeout(timeout_s):
+                async with asyncio.timeout(max(timeout_s, _CONNECT_S_MIN)):
                     wire = await open_wire(self._line.way, received=self._received, lost=self._lost)
             except TimeoutError as error:
                 raise self._not_made("no answer in time") from error
@@ -351,6 +363,9 @@ class Connection:
                 raise self._not_made(str(error)) from error
             if not wire.is_open:
                 raise self._not_made("it was closed at once")
+            if self._stopping:
+                wire.close()
+                raise Stopping
             self._made(wire)
             return wire
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fieldline_edge.drivers.modbus.protocol.errors import DeviceRefused, WrongAnswer
-from fieldline_edge.drivers.modbus.protocol.pdu import Request, check
+from fieldline_edge.drivers.modbus.protocol.pdu import Request, Write, check
 
 __all__ = ["BusFramer"]
 
@@ -15,7 +15,8 @@ class BusFramer:
 
     Frames of other units, of other masters, broadcasts and noise are counted and dropped, and an answer between
     them is found. What comes while nothing is asked is dropped. With `local_echo` nothing counts before the request
-    itself has come back.
+    itself has come back. Without it the echo of a read is noise, and `is_echoing` tells of it; that of a write looks
+    like its confirmation.
     """
 
     def __init__(self, *, local_echo: bool = False) -> None:
@@ -26,8 +27,10 @@ class BusFramer:
         self._unit = 0
         self._request: Request[Any] | None = None
         self._owing = False
+        self._frame = b""
         self._echo = b""
         self._buffer = bytearray()
+        self.is_echoing = False  # requests come back, although nobody said so
 
     def ask(self, unit: int, request: Request[Any], *, owing: bool = False) -> tuple[int, bytes]:
         """(ticket, frame to send). `owing` says that older answers of the unit may still come: what does not fit
@@ -36,6 +39,7 @@ class BusFramer:
         frame = self._pack(unit, request.pdu)
         self._ticket += 1
         self._unit, self._request, self._owing = unit, request, owing
+        self._frame = frame
         self._echo = frame if self._local_echo else b""
         return self._ticket, frame
 
@@ -63,6 +67,8 @@ class BusFramer:
         self._buffer += data
         if self._echo and not self._echo_has_come():
             return []
+        if not self._local_echo and self._buffer.startswith(self._frame) and not isinstance(request, Write):
+            self.is_echoing = True
         while (pdu := self._find()) is not None:
             if self._owing and not _fits(request, pdu):
                 self.answers_skipped += 1

@@ -23,6 +23,7 @@ class TcpFramer:
     def __init__(self) -> None:
         self.answers_skipped = 0
         self.octets_skipped = 0
+        self.is_echoing = False
         self._units: dict[int, int] = {}
         self._transaction = 0
         self._rest = b""

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fieldline_edge.drivers.modbus.line import Parity, SerialPort
@@ -30,6 +31,8 @@ def open_serial_port(way: SerialPort, *, received: Callable[[bytes], None], lost
         write_timeout=0,
         exclusive=True,
     )
+    with suppress(ValueError):  # USB adapters otherwise keep what came for up to 16 ms; not all ports can do it
+        port.set_low_latency_mode(True)
     return _Wire(port, received, lost)
 
 

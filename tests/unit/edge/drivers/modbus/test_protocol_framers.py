@@ -130,7 +130,7 @@ class TestBus:
         ticket, frame = framer.ask(1, READ)
         assert frame == pack(1, READ.pdu)
         assert framer.receive(pack(1, ANSWER)) == [(ticket, ANSWER)]
-        assert (framer.answers_skipped, framer.octets_skipped) == (0, 0)
+        assert (framer.answers_skipped, framer.octets_skipped, framer.is_echoing) == (0, 0, False)
 
     def test_what_nobody_asked_for_is_dropped(self, kind: BusKind, pack: Pack) -> None:
         framer = kind()
@@ -198,6 +198,7 @@ class TestBus:
         ticket, frame = framer.ask(1, READ)
         assert framer.receive(frame + pack(1, ANSWER)) == [(ticket, ANSWER)]
         assert framer.octets_skipped == len(frame)
+        assert framer.is_echoing
 
     def test_an_answer_of_another_shape_is_given_out_to_be_refused(self, kind: BusKind, pack: Pack) -> None:
         framer = kind()
