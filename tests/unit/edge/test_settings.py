@@ -84,16 +84,24 @@ def test_a_gateway_without_devices_is_refused() -> None:
     assert problem == "g.yaml:6: devices: is empty; add at least one device"
 
 
-def test_one_wrong_tag_among_ten_thousand_is_found_in_two_seconds() -> None:
-    tags = [f"      - {{name: t{n}, address: {n}, type: int16}}\n" for n in range(10_000)]
-    tags[7_777] = "      - {name: t7777, address: 7777, type: int17}\n"
+@pytest.mark.parametrize(
+    ("options", "wrong", "key"),
+    [
+        ("", "type: int17", ".type"),
+        (", scale: 0.1, invalid: [0x8000]", "type: int16, map: {0: stopped, x: running}", ".map.x"),
+        (", map: {0: stopped, 1: running}", "type: string, length_bytes: 7, length_registers: 4", ""),
+    ],
+)
+def test_one_wrong_tag_among_ten_thousand_is_found_in_two_seconds(options: str, wrong: str, key: str) -> None:
+    tags = [f"      - {{name: t{n}, address: {n}, type: int16{options}}}\n" for n in range(10_000)]
+    tags[7_777] = f"      - {{name: t7777, address: 7777, {wrong}}}\n"
     head = "devices:\n  - driver: modbus\n    name: big\n    area: hall\n    host: 127.0.0.1\n    tags:\n"
 
-    started = time.perf_counter()
+    started = time.process_time()
     (problem,) = problems_of(HEAD + head + "".join(tags))
-    took_s = time.perf_counter() - started
+    took_s = time.process_time() - started
 
-    assert problem.startswith("g.yaml:7789: devices[0].tags[7777].type:")
+    assert problem.startswith(f"g.yaml:7789: devices[0].tags[7777]{key}:")
     assert took_s < 2.0 * 3  # the promise is 2 s; a busy machine gets three times that
 
 
