@@ -24,7 +24,6 @@ _log = logging.getLogger(__name__)
 # Illegal data address, illegal data value (Modbus application protocol, section 7): something in the range cannot be
 # read, or not in one request.
 _RANGE_CODES = (2, 3)
-_ONCE_LOOKS_MS = 10_000
 _RANGES_IN_LOG_MAX = 10
 
 
@@ -90,7 +89,7 @@ class Poller:
         self._in_flight_max = in_flight_max
         self._turnstile = asyncio.Semaphore(in_flight_max)
         self._stopping = False
-        self._alarms: set[asyncio.Future[None]] = set()
+        self._alarms: dict[asyncio.Future[None], bool] = {}  # of those asleep; rung when the device is found, or not
 
     async def run(self) -> None:
         """Poll every group at its due moments until `stop`."""
@@ -122,15 +121,13 @@ class Poller:
 
     async def _run_once(self, group: Group) -> None:
         """Poll until every tag has its reading or is known not to exist, and again whenever the device is found."""
-        complete_for = -1
         while not self._stopping:
             found = self._health.found
-            if complete_for != found and await self._guarded_poll(group):
-                complete_for = found
-            pause_ms = self._settings.period_ms
-            if complete_for == found:
-                pause_ms = max(pause_ms, _ONCE_LOOKS_MS)
-            await self._sleep(pause_ms / 1000)
+            pause_s: float | None = self._settings.period_ms / 1000
+            if await self._guarded_poll(group):
+                pause_s = None
+            if pause_s is not None or self._health.found == found:
+                await self._sleep(pause_s, until_found=pause_s is None)
 
     async def _guarded_poll(self, group: Group) -> bool:
         try:
@@ -338,20 +335,23 @@ class Poller:
         elif change is Change.FOUND:
             _log.info("modbus device answers again: device=%s unit=%d", self.device, self._settings.unit)
             self._refusals.hurry()  # it may have been restarted with another firmware
+            for alarm in [alarm for alarm, until_found in self._alarms.items() if until_found]:
+                _ring(alarm)
 
-    async def _sleep(self, seconds: float) -> None:
-        """Sleep, or return at once when `stop` is called: one timer, no task."""
+    async def _sleep(self, seconds: float | None, *, until_found: bool = False) -> None:
+        """Sleep, or return at once when `stop` is called, or when the device is found: one timer, no task."""
         if self._stopping:
             return
         loop = asyncio.get_running_loop()
-        alarm = loop.create_future()
-        self._alarms.add(alarm)
-        handle = loop.call_later(max(0.0, seconds), _ring, alarm)
+        alarm: asyncio.Future[None] = loop.create_future()
+        handle = None if seconds is None else loop.call_later(max(0.0, seconds), _ring, alarm)
+        self._alarms[alarm] = until_found
         try:
             await alarm
         finally:
-            handle.cancel()
-            self._alarms.discard(alarm)
+            del self._alarms[alarm]
+            if handle is not None:
+                handle.cancel()
 
 
 def _ring(alarm: "asyncio.Future[None]") -> None:
