@@ -14,7 +14,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from fieldline import __version__
+from fieldline.model import DeviceId
 from fieldline_edge.app import Gateway
+from fieldline_edge.device_metrics import device_families
 from fieldline_edge.drivers import DriverStats
 from fieldline_edge.service.health import Signs, judge, page
 
@@ -38,6 +40,7 @@ class GatewayCollector(Collector):
         yield from self._driver_stats()
         yield from self._devices()
         yield from self._running()
+        yield from device_families((driver for _, driver in self._drivers), listed=self._listed())
         yield from self._process.collect()
 
     def health(self) -> dict[str, Any]:
@@ -103,16 +106,16 @@ class GatewayCollector(Collector):
         """One set of gauges for each device, up to `devices_max`; sums for all."""
         gateway = self._gateway
         settings = gateway.settings
-        listed = settings.metrics.devices_max if settings.metrics else 0
+        listed = self._listed()
         now_s = gateway.clock.monotonic()
         up = _gauges("device_up", "1 if the last readings of the device held any good one.", "device")
         quality = _gauges("device_quality", "Best quality among the last readings of the device.", "device")
         age = _gauges("device_last_good_age_seconds", "Since the last good reading of the device.", "device")
         sums = {"up": 0, "down": 0, "unknown": 0}
-        for index, device in enumerate(settings.devices):
+        for device in settings.devices:
             state = gateway.board.state(device.device_id(settings.site))
             sums["unknown" if state is None else "up" if state.up else "down"] += 1
-            if state is None or index >= listed:
+            if state is None or device.device_id(settings.site) not in listed:
                 continue
             label = [f"{device.area}/{device.name}"]
             up.add_metric(label, int(state.up))
@@ -126,8 +129,14 @@ class GatewayCollector(Collector):
         for name, count in sums.items():
             by_state.add_metric([name], count)
         yield by_state
-        unlisted = max(0, len(settings.devices) - listed)
+        unlisted = len(settings.devices) - len(listed)
         yield _gauge("devices_unlisted", "Devices over metrics.devices_max, without metrics of their own.", unlisted)
+
+    def _listed(self) -> frozenset[DeviceId]:
+        """Devices with metrics of their own: the first `metrics.devices_max`."""
+        settings = self._gateway.settings
+        most = settings.metrics.devices_max if settings.metrics else 0
+        return frozenset(device.device_id(settings.site) for device in settings.devices[:most])
 
     def _running(self) -> Iterator[Metric]:
         gateway = self._gateway

@@ -1,0 +1,263 @@
+"""Asks one Modbus device: whose turn it is, what is asked again, and what is done about a refusal."""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from fieldline.model import Quality, Reading
+from fieldline_edge.drivers.base import Clock
+from fieldline_edge.drivers.modbus.client import DeviceRefused, NoAnswer, NoConnection, Stopping, WrongAnswer
+from fieldline_edge.drivers.modbus.group import Group, Part, groups_of, holes_of
+from fieldline_edge.drivers.modbus.health import BlockHealth, Change, DeviceHealth, Look
+from fieldline_edge.drivers.modbus.plan import Block, Range
+from fieldline_edge.drivers.modbus.refusals import Refusals, search
+from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
+
+__all__ = ["Asker", "BlockSource", "Harvest"]
+
+_log = logging.getLogger(__name__)
+
+# Illegal data address, illegal data value (Modbus application protocol, section 7): something in the range cannot be
+# read, or not in one request.
+_RANGE_CODES = (2, 3)
+_RANGES_IN_LOG_MAX = 10
+
+
+class BlockSource(Protocol):
+    """Where answers come from: a Connection."""
+
+    async def read(self, block: Block, *, unit: int, timeout_s: float) -> Sequence[int]:
+        """The answer to one block, or a ModbusTrouble."""
+        ...
+
+
+class _RangeRefused(Exception):
+    """The device is alive and does not let us read this range."""
+
+
+class Harvest:
+    """What one poll has brought."""
+
+    def __init__(self) -> None:
+        self.readings: list[Reading] = []
+        self.done: set[Part] = set()
+        self.searched: set[Part] = set()  # refused, and why is known: what has no reading cannot be read
+        self.served: set[str] = set()  # tags that a part of a refused request was read for
+
+
+class Asker:
+    """Asks one device for the requests of its groups, at most `in_flight_max` at once, the groups by turns.
+
+    `name` is for the log. `found` is called when the device answers after it was lost.
+    """
+
+    def __init__(
+        self,
+        device: ModbusDeviceSettings,
+        *,
+        name: str,
+        source: BlockSource,
+        clock: Clock,
+        seed: int,
+        in_flight_max: int,
+        found: Callable[[], None],
+    ) -> None:
+        self.groups = groups_of(device)
+        self.health = DeviceHealth(
+            backoff_base_s=device.period_ms / 1000,
+            backoff_max_s=device.backoff_ms_max / 1000,
+            source=random.Random(f"{seed}/{name}"),
+        )
+        self.refusals = Refusals(holes_of(device), source=random.Random(f"{seed}/{name}/refusals"))
+        for group in self.groups:
+            group.replan(self.refusals, self.health)
+        self.answered_at_ns = 0  # Unix time of the last good answer
+        self.stopping = False  # set to True, nothing more is asked
+        self._name = name
+        self._settings = device
+        self._source = source
+        self._clock = clock
+        self._in_flight_max = in_flight_max
+        self._turnstile = asyncio.Semaphore(in_flight_max)
+        self._found = found
+
+    async def ask(self, group: Group) -> "Harvest | None":
+        """What can be had of a group now; None if the device is left alone for the moment."""
+        look = self.health.begin(self._clock.monotonic())
+        if look is None:
+            return None
+        harvest = Harvest()
+        try:
+            await self._look(group, look, harvest)
+        finally:
+            self.health.end(look)
+        return harvest
+
+    async def _look(self, group: Group, look: Look, harvest: Harvest) -> None:
+        group.replan(self.refusals, self.health)
+        if look.is_probe:
+            owner, part = self._probe()
+            await self._ask(owner, part, look, harvest)
+        now_s = self._clock.monotonic()
+        parts = [
+            part for part in group.parts if not part.refused and part not in harvest.done and part.health.ready(now_s)
+        ]
+        parts.sort(key=lambda part: part.health.quality.is_bad)  # healthy ones first
+        await self._ask_all(group, parts, look, harvest)
+        await self._recheck(group, look, harvest)
+
+    def _probe(self) -> tuple[Group, Part]:
+        """What a lost device is asked first: all its requests by turns, whichever group they belong to."""
+        every = [(group, part) for group in self.groups for part in group.parts]
+        hopeful = [(group, part) for group, part in every if not part.refused] or every
+        return hopeful[self.health.turn(len(hopeful))]
+
+    async def _ask_all(self, group: Group, parts: Sequence[Part], look: Look, harvest: Harvest) -> None:
+        """Ask as many at once as the line takes."""
+        waiting = deque(parts)
+
+        async def work() -> None:
+            while waiting and not self._given_up(look):
+                await self._ask(group, waiting.popleft(), look, harvest)
+
+        workers = min(self._in_flight_max, len(parts))
+        if workers <= 1:
+            await work()
+            return
+        # Not a TaskGroup: a request must not be cancelled because another one met a fault of ours.
+        for outcome in await asyncio.gather(*(work() for _ in range(workers)), return_exceptions=True):
+            if outcome is not None:
+                raise outcome
+
+    async def _ask(self, group: Group, part: Part, look: Look, harvest: Harvest) -> None:
+        try:
+            answer = await self._answer(part.block, part.health, look)
+        except _RangeRefused:
+            await self._search(group, part, look, harvest)
+            return
+        if answer is not None:
+            self._tell(self.health.answered(part.health), None)
+            harvest.readings.extend(part.reader.read(answer, self._arrived_ns()))
+            harvest.done.add(part)
+
+    async def _search(self, group: Group, part: Part, look: Look, harvest: Harvest) -> None:
+        """Find what in a refused request cannot be read, while reading the rest."""
+        values = group.values(part.block)
+        steps = search(len(values))
+        found: list[tuple[int, int]] = []
+        try:
+            first, last = next(steps)
+            while True:
+                good = await self._try(group, _around(values[first : last + 1]), part.health, look, harvest)
+                if good is None:
+                    return
+                first, last = steps.send(good)
+        except StopIteration as end:
+            found = end.value
+        harvest.searched.add(part)
+        ranges = [_around(values[first : last + 1]) for first, last in found]
+        news = [each for each in ranges if each not in set(self.refusals.learnt)]
+        for each in ranges:
+            self.refusals.learn(each, self._clock.monotonic())
+        if news:
+            _log.warning(
+                "modbus device refuses addresses, they are left out from now on: device=%s unit=%d ranges=%s",
+                self._name,
+                self._settings.unit,
+                _listed(news),
+            )
+
+    async def _recheck(self, group: Group, look: Look, harvest: Harvest) -> None:
+        """Try a few of the ranges again that were refused: a firmware may have changed, or a device was starting."""
+        for tried in self.refusals.due(self._clock.monotonic(), group.concerns):
+            health = next((part.health for part in group.parts if part.block.range.holds(tried)), group.parts[0].health)
+            good = await self._try(group, tried, health, look, harvest)
+            if good is None:
+                return
+            if good:
+                self.refusals.answered(tried)
+                _log.info("modbus device answers again: device=%s range=%s", self._name, tried)
+            else:
+                self.refusals.still_refused(tried, self._clock.monotonic())
+
+    async def _try(self, group: Group, asked: Range, health: BlockHealth, look: Look, harvest: Harvest) -> bool | None:
+        """Whether a range is answered, and the readings in it if so; None if there was other trouble."""
+        block = group.within(asked, harvest.served)
+        try:
+            answer = await self._answer(block, health, look)
+        except _RangeRefused:
+            return False
+        if answer is None:
+            return None
+        self._tell(self.health.alive(), None)
+        if block.spans:
+            reader = group.reader(block)
+            harvest.served.update(reader.tag_names)
+            harvest.readings.extend(reader.read(answer, self._arrived_ns()))
+        return True
+
+    async def _answer(self, block: Block, health: BlockHealth, look: Look) -> Sequence[int] | None:
+        """The answer, or None once the health has been told why there is none. Raises _RangeRefused."""
+        async with self._turnstile:
+            attempts = 1 + self._settings.retries if self.health.may_retry(health) else 1
+            while attempts and not self._given_up(look):
+                attempts -= 1
+                try:
+                    return await self._source.read(
+                        block, unit=self._settings.unit, timeout_s=self._settings.timeout_ms / 1000
+                    )
+                except Stopping:
+                    self.stopping = True
+                except NoConnection as error:
+                    self._tell(self.health.disconnected(look), error)
+                except NoAnswer as error:
+                    if not attempts or self.stopping:
+                        change = self.health.silent(look, health, Quality.BAD_TIMEOUT, self._clock.monotonic())
+                        self._tell(change, error)
+                    continue
+                except DeviceRefused as error:
+                    self._refused(error, health, look)
+                except WrongAnswer as error:
+                    change = self.health.refused(health, Quality.BAD_RESPONSE, self._clock.monotonic())
+                    self._tell(change, error)
+                return None
+        return None
+
+    def _refused(self, error: DeviceRefused, health: BlockHealth, look: Look) -> None:
+        now_s = self._clock.monotonic()
+        if error.is_unit_gone:
+            self._tell(self.health.silent(look, health, Quality.BAD_EXCEPTION, now_s), error)
+        elif error.code in _RANGE_CODES:
+            self._tell(self.health.alive(), error)
+            raise _RangeRefused from error
+        else:
+            self._tell(self.health.refused(health, Quality.BAD_EXCEPTION, now_s), error)
+
+    def _given_up(self, look: Look) -> bool:
+        return self.stopping or self.health.given_up(look)
+
+    def _arrived_ns(self) -> int:
+        self.answered_at_ns = self._clock.time_ns()
+        return self.answered_at_ns
+
+    def _tell(self, change: Change, error: Exception | None) -> None:
+        if change is Change.LOST:
+            _log.warning("modbus device lost: device=%s unit=%d why=%s", self._name, self._settings.unit, error)
+        elif change is Change.FOUND:
+            _log.info("modbus device answers again: device=%s unit=%d", self._name, self._settings.unit)
+            self.refusals.hurry()  # it may have been restarted with another firmware
+            self._found()
+
+
+def _around(values: Sequence[Range]) -> Range:
+    """From the first to the last address of some values, given by address."""
+    return Range(values[0].kind, values[0].start, max(each.end for each in values))
+
+
+def _listed(ranges: Sequence[Range]) -> str:
+    more = len(ranges) - _RANGES_IN_LOG_MAX
+    text = ", ".join(map(str, ranges[:_RANGES_IN_LOG_MAX]))
+    return f"{text} and {more} more" if more > 0 else text
