@@ -17,6 +17,7 @@ _POLLS = {
     "polls_missed": "Polls never begun, because the one before was still running.",
     "polls_skipped": "Polls not made, because the device is being left alone.",
 }
+_RANGES_MAX = 10
 assert list(_POLLS) == [field.name for field in fields(GroupStats)]
 
 
@@ -34,9 +35,17 @@ def device_families(drivers: Iterable[Driver], *, listed: Collection[DeviceId]) 
         "Address ranges the device refuses, which are left out.",
         labels=["device"],
     )
+    which = GaugeMetricFamily(
+        "fieldline_edge_device_range_refused",
+        "1 for each of these ranges, like `holding 100-120`; at most 10 of a device.",
+        labels=["device", "range"],
+    )
     for stats in devices:
-        refused.add_metric([_label(stats.device)], stats.ranges_refused)
-    yield refused
+        label = _label(stats.device)
+        refused.add_metric([label], len(stats.ranges_refused))
+        for each in stats.ranges_refused[:_RANGES_MAX]:
+            which.add_metric([label, each], 1)
+    yield from (refused, which)
     for name, text in _POLLS.items():
         polls = CounterMetricFamily(f"fieldline_edge_device_{name}", text, labels=["device", "group"])
         for stats in devices:

@@ -106,7 +106,7 @@ class DeviceStats:
     groups: dict[str, GroupStats]  # by name; the empty one follows the device's own period
     quality: Quality = Quality.GOOD  # good while it answers, or why it does not
     answered_at_ns: int = 0  # Unix time of its last good answer; 0: never
-    ranges_refused: int = 0  # address ranges it has refused, and which are left out
+    ranges_refused: Sequence[str] = ()  # address ranges it does not let us read, and which are left out
 
 
 @runtime_checkable

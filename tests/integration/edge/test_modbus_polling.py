@@ -55,7 +55,7 @@ async def test_one_illegal_register_costs_nothing_but_itself_from_the_first_poll
     assert set(shapes(server.requests[len(search) :])) == {(0, 7), (8, 42)}
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.endswith("device=s/a/pump-1 unit=1 ranges=holding 7")
-    assert driver.device_stats[0].ranges_refused == 1
+    assert driver.device_stats[0].ranges_refused == ("holding 7",)
     assert driver.stats.polls_failed == 0, "what does not exist is no failure, poll after poll"
 
 
@@ -84,6 +84,30 @@ async def test_a_device_that_takes_short_requests_only_is_found_out() -> None:
     assert max(count for _, count in asked) == 60
 
 
+@pytest.mark.parametrize("others", [[], [holding("far", 500)]], ids=["its only request", "beside another request"])
+async def test_a_device_that_is_silent_about_a_gap_is_read_around_it(
+    monkeypatch: pytest.MonkeyPatch, others: list[dict[str, Any]]
+) -> None:
+    """Some devices do not answer "illegal address" but nothing at all."""
+    monkeypatch.setattr(refusals, "_RECHECK_FIRST_S", 0.2)
+    sink = Collector()
+
+    def deaf_at_5(request: Request) -> bytes | None:
+        return None if request.address <= 5 < request.address + request.count else request.good()
+
+    tags = [holding("a", 0), holding("b", 3), holding("c", 9), *others]
+    async with FaultServer(unit1=deaf_at_5) as server:
+        settings = device("pump-1", server, tags=tags, timeout_ms=100, backoff_ms_max=200)
+        driver = ModbusDriver([settings], site="s", sink=sink)
+        async with running(driver):
+            await sink.until_quality("pump-1", "c", Quality.GOOD)
+            seen, asked = len(sink.puts["pump-1"]), len(server.requests)
+            await sink.until(lambda: (3, 7) in shapes(server.requests[asked:]))
+            await sink.until(lambda: len(sink.puts["pump-1"]) >= seen + 8)
+    assert {r.quality for put in sink.puts["pump-1"][seen:] for r in put} == {Quality.GOOD}, "nor does the new try hurt"
+    assert "holding 3-9" in driver.device_stats[0].ranges_refused
+
+
 async def test_a_firmware_that_brings_a_register_back_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "_RECHECK_FIRST_S", 0.3)
     sink = Collector()
@@ -97,7 +121,7 @@ async def test_a_firmware_that_brings_a_register_back_is_noticed(monkeypatch: py
             known = len(server.requests)
             await sink.until(lambda: len(server.requests) >= known + 3)
     assert set(shapes(server.requests[-2:])) == {(0, 20)}, "one request again"
-    assert driver.device_stats[0].ranges_refused == 0
+    assert driver.device_stats[0].ranges_refused == ()
 
 
 async def test_a_device_that_refuses_everything_while_it_starts_is_whole_soon_after(

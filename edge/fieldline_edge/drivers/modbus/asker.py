@@ -12,7 +12,7 @@ from fieldline_edge.drivers.base import Clock
 from fieldline_edge.drivers.modbus.client import DeviceRefused, NoAnswer, NoConnection, Stopping, WrongAnswer
 from fieldline_edge.drivers.modbus.group import Group, Part, groups_of, holes_of
 from fieldline_edge.drivers.modbus.health import BlockHealth, Change, DeviceHealth, Look
-from fieldline_edge.drivers.modbus.plan import Block, Range
+from fieldline_edge.drivers.modbus.plan import Block, Range, gaps
 from fieldline_edge.drivers.modbus.refusals import Refusals, search
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
 
@@ -99,8 +99,7 @@ class Asker:
     async def _look(self, group: Group, look: Look, harvest: Harvest) -> None:
         group.replan(self.refusals, self.health)
         if look.is_probe:
-            owner, part = self._probe()
-            await self._ask(owner, part, look, harvest)
+            await self._probe(look, harvest)
         now_s = self._clock.monotonic()
         parts = [
             part for part in group.parts if not part.refused and part not in harvest.done and part.health.ready(now_s)
@@ -109,11 +108,16 @@ class Asker:
         await self._ask_all(group, parts, look, harvest)
         await self._recheck(group, look, harvest)
 
-    def _probe(self) -> tuple[Group, Part]:
-        """What a lost device is asked first: all its requests by turns, whichever group they belong to."""
+    async def _probe(self, look: Look, harvest: Harvest) -> None:
+        """Ask a lost device for one thing: all its requests by turns, whichever group they belong to."""
         every = [(group, part) for group in self.groups for part in group.parts]
         hopeful = [(group, part) for group, part in every if not part.refused] or every
-        return hopeful[self.health.turn(len(hopeful))]
+        index, whole = self.health.turn(len(hopeful))
+        group, part = hopeful[index]
+        if whole:
+            await self._ask(group, part, look, harvest)
+        else:
+            await self._try(group, group.values(part.block)[0], part.health, look, harvest)
 
     async def _ask_all(self, group: Group, parts: Sequence[Part], look: Look, harvest: Harvest) -> None:
         """Ask as many at once as the line takes."""
@@ -142,6 +146,22 @@ class Asker:
             self._tell(self.health.answered(part.health), None)
             harvest.readings.extend(part.reader.read(answer, self._arrived_ns()))
             harvest.done.add(part)
+        elif self.health.quality.is_good and part.health.quality is Quality.BAD_TIMEOUT and part.health.failures > 1:
+            self._avoid_gaps(group, part)
+
+    def _avoid_gaps(self, group: Group, part: Part) -> None:
+        """The device answers others and is silent about this: not every device refuses what it does not have."""
+        found = gaps(group.values(part.block))
+        for each in found:
+            self.refusals.learn(each, self._clock.monotonic())
+        if found:
+            _log.warning(
+                "modbus device is silent about a request with gaps, they are not read over from now on: "
+                "device=%s unit=%d ranges=%s",
+                self._name,
+                self._settings.unit,
+                _listed(found),
+            )
 
     async def _search(self, group: Group, part: Part, look: Look, harvest: Harvest) -> None:
         """Find what in a refused request cannot be read, while reading the rest."""
@@ -173,9 +193,10 @@ class Asker:
     async def _recheck(self, group: Group, look: Look, harvest: Harvest) -> None:
         """Try a few of the ranges again that were refused: a firmware may have changed, or a device was starting."""
         for tried in self.refusals.due(self._clock.monotonic(), group.concerns):
-            health = next((part.health for part in group.parts if part.block.range.holds(tried)), group.parts[0].health)
-            good = await self._try(group, tried, health, look, harvest)
-            if good is None:
+            good = await self._try(group, tried, self.health.trial(), look, harvest)
+            if good is None:  # silence may be this device's way to refuse
+                if self.health.quality.is_good:
+                    self.refusals.still_refused(tried, self._clock.monotonic())
                 return
             if good:
                 self.refusals.answered(tried)

@@ -124,7 +124,7 @@ class Poller:
     def _hand_over(self, readings: list[Reading]) -> None:
         self.stats.quality = self._asker.health.quality
         self.stats.answered_at_ns = self._asker.answered_at_ns
-        self.stats.ranges_refused = len(self._asker.refusals.learnt)
+        self.stats.ranges_refused = self._asker.refusals.shown
         if readings:
             self._stats.count_readings(readings)
             self._sink.put(self.device, readings)

@@ -76,6 +76,7 @@ class Refusals:
         self._learnt: dict[Range, Backoff] = {}
         self._source = source
         self._per_poll = 1
+        self._shown: tuple[int, tuple[str, ...]] = (0, ())
         self.version = 0  # grows whenever the ranges change
 
     def __iter__(self) -> Iterator[Range]:
@@ -87,6 +88,13 @@ class Refusals:
     def learnt(self) -> list[Range]:
         """What the device has refused, in order."""
         return sorted(self._learnt)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The same for people."""
+        if self._shown[0] != self.version:
+            self._shown = self.version, tuple(map(str, self.learnt))
+        return self._shown[1]
 
     def hit(self, asked: Range) -> bool:
         """Whether a request for this would be refused, by what is known."""
