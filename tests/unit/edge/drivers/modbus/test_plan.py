@@ -11,16 +11,15 @@ from fieldline_edge.drivers.modbus.settings import RegisterKind
 KINDS = list(RegisterKind)
 
 
-@st.composite
-def spans(draw: st.DrawFn) -> list[Span]:
+def span(kind: RegisterKind, address: int, width: int) -> Span:
+    width = 1 if kind.is_bits else width
+    return Span(kind, min(address, 65_536 - width), width)
+
+
+def spans() -> st.SearchStrategy[list[Span]]:
     """Values of all kinds, in clusters and far apart, overlapping or not."""
-    found = []
-    for _ in range(draw(st.integers(0, 40))):
-        kind = draw(st.sampled_from(KINDS))
-        width = 1 if kind.is_bits else draw(st.sampled_from([1, 2, 4]))
-        address = draw(st.one_of(st.integers(0, 80), st.integers(0, 65_535 - width + 1)))
-        found.append(Span(kind, address, width))
-    return found
+    addresses = st.one_of(st.integers(0, 80), st.integers(0, 65_535))
+    return st.lists(st.builds(span, st.sampled_from(KINDS), addresses, st.sampled_from([1, 2, 4])), max_size=40)
 
 
 def limit(block: Block, registers_max: int) -> int:
