@@ -84,6 +84,21 @@ async def test_a_device_that_takes_short_requests_only_is_found_out() -> None:
     assert max(count for _, count in asked) == 60
 
 
+async def test_a_device_that_lacks_nearly_everything_still_delivers_the_rest_at_once() -> None:
+    sink = Collector()
+    tags = [holding(f"t{address}", address) for address in range(100)] + [holding("far", 5000)]
+    async with FaultServer(unit1=without(*range(100))) as server:
+        driver = ModbusDriver([device("pump-1", server, tags=tags)], site="s", sink=sink)
+        async with running(driver):
+            await sink.until(lambda: len({r.tag for r in sink.by_device["pump-1"]}) == 101)
+            seen = len(server.requests)
+            await sink.until(lambda: len(server.requests) >= seen + 3)
+    assert [(r.tag, r.value) for r in sink.puts["pump-1"][0]] == [("far", 5000)], "before the search"
+    assert len(sink.of("pump-1", "far")) >= 4, "and in every poll of it"
+    assert set(sink.qualities("pump-1", "t50")) == {Quality.BAD_EXCEPTION}
+    assert set(shapes(server.requests[-2:])) == {(5000, 1)}
+
+
 @pytest.mark.parametrize("others", [[], [holding("far", 500)]], ids=["its only request", "beside another request"])
 async def test_a_device_that_is_silent_about_a_gap_is_read_around_it(
     monkeypatch: pytest.MonkeyPatch, others: list[dict[str, Any]]

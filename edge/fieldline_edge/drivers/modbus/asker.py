@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 # read, or not in one request.
 _RANGE_CODES = (2, 3)
 _RANGES_IN_LOG_MAX = 10
+# A search for several holes goes on in the next poll, or a device that lacks everything would keep the rest waiting.
+_TRIES_PER_POLL = 64
 
 
 class BlockSource(Protocol):
@@ -44,14 +46,23 @@ class Harvest:
     def __init__(self) -> None:
         self.readings: list[Reading] = []
         self.done: set[Part] = set()
-        self.searched: set[Part] = set()  # refused, and why is known: what has no reading cannot be read
+        self.refused: list[tuple[Group, Part]] = []  # something in them cannot be read
+        self.searched: set[Part] = set()  # of these, it is known what: all that has no reading
+        self.unfinished: set[Part] = set()  # of these, the next poll goes on with the search
+        self.tries_left = _TRIES_PER_POLL
         self.served: set[str] = set()  # tags that a part of a refused request was read for
+
+    def taken(self) -> list[Reading]:
+        """The readings so far, which are then no longer in here."""
+        readings, self.readings = self.readings, []
+        return readings
 
 
 class Asker:
     """Asks one device for the requests of its groups, at most `in_flight_max` at once, the groups by turns.
 
-    `name` is for the log. `found` is called when the device answers after it was lost.
+    `name` is for the log. `deliver` takes readings that should not wait for the end of a poll. `found` is called when
+    the device answers after it was lost.
     """
 
     def __init__(
@@ -63,6 +74,7 @@ class Asker:
         clock: Clock,
         seed: int,
         in_flight_max: int,
+        deliver: Callable[[list[Reading]], None],
         found: Callable[[], None],
     ) -> None:
         self.groups = groups_of(device)
@@ -82,6 +94,7 @@ class Asker:
         self._clock = clock
         self._in_flight_max = in_flight_max
         self._turnstile = asyncio.Semaphore(in_flight_max)
+        self._deliver = deliver
         self._found = found
 
     async def ask(self, group: Group) -> "Harvest | None":
@@ -106,6 +119,10 @@ class Asker:
         ]
         parts.sort(key=lambda part: part.health.quality.is_bad)  # healthy ones first
         await self._ask_all(group, parts, look, harvest)
+        if harvest.refused:
+            self._deliver(harvest.taken())  # a search may take a while
+        for owner, part in harvest.refused:
+            await self._search(owner, part, look, harvest)
         await self._recheck(group, look, harvest)
 
     async def _probe(self, look: Look, harvest: Harvest) -> None:
@@ -140,7 +157,7 @@ class Asker:
         try:
             answer = await self._answer(part.block, part.health, look)
         except _RangeRefused:
-            await self._search(group, part, look, harvest)
+            harvest.refused.append((group, part))
             return
         if answer is not None:
             self._tell(self.health.answered(part.health), None)
@@ -166,23 +183,29 @@ class Asker:
     async def _search(self, group: Group, part: Part, look: Look, harvest: Harvest) -> None:
         """Find what in a refused request cannot be read, while reading the rest."""
         values = group.values(part.block)
-        steps = search(len(values))
         found: list[tuple[int, int]] = []
-        try:
-            first, last = next(steps)
-            while True:
-                good = await self._try(group, _around(values[first : last + 1]), part.health, look, harvest)
-                if good is None:
-                    return
-                first, last = steps.send(good)
-        except StopIteration as end:
-            found = end.value
-        harvest.searched.add(part)
-        ranges = [_around(values[first : last + 1]) for first, last in found]
-        news = [each for each in ranges if each not in set(self.refusals.learnt)]
+        steps = search(len(values), found)
+        step = next(steps, None)
+        while step is not None and harvest.tries_left:
+            harvest.tries_left -= 1
+            good = await self._try(group, _around(values, *step), part.health, look, harvest)
+            if good is None:
+                break
+            try:
+                step = steps.send(good)
+            except StopIteration:
+                step = None
+        if step is None:
+            harvest.searched.add(part)
+        elif not harvest.tries_left:
+            harvest.unfinished.add(part)
+        self._learn([_around(values, *pair) for pair in found])
+
+    def _learn(self, ranges: Sequence[Range]) -> None:
+        known = set(self.refusals.learnt)
         for each in ranges:
             self.refusals.learn(each, self._clock.monotonic())
-        if news:
+        if news := [each for each in ranges if each not in known]:
             _log.warning(
                 "modbus device refuses addresses, they are left out from now on: device=%s unit=%d ranges=%s",
                 self._name,
@@ -273,9 +296,9 @@ class Asker:
             self._found()
 
 
-def _around(values: Sequence[Range]) -> Range:
-    """From the first to the last address of some values, given by address."""
-    return Range(values[0].kind, values[0].start, max(each.end for each in values))
+def _around(values: Sequence[Range], first: int, last: int) -> Range:
+    """From the first to the last address of some of the values, which are given by address."""
+    return Range(values[0].kind, values[first].start, max(each.end for each in values[first : last + 1]))
 
 
 def _listed(ranges: Sequence[Range]) -> str:

@@ -49,6 +49,7 @@ class Poller:
             clock=clock,
             seed=seed,
             in_flight_max=in_flight_max,
+            deliver=self._hand_over,
             found=self._wake_the_waiting,
         )
         self.stats = DeviceStats(self.device, {group.name: GroupStats() for group in self._asker.groups})
@@ -117,7 +118,7 @@ class Poller:
             counts.polls_skipped += not was_asked
             counts.polls_failed += was_asked and failed
         if not self._asker.stopping:
-            harvest.readings.extend(self._marks(missing, harvest))
+            harvest.readings.extend(self._marks([part for part in missing if part not in harvest.unfinished], harvest))
         self._hand_over(harvest.readings)
         return was_asked and not failed
 
