@@ -40,7 +40,7 @@ class GatewayCollector(Collector):
         yield from self._driver_stats()
         yield from self._devices()
         yield from self._running()
-        yield from device_families((driver for _, driver in self._drivers), listed=self._listed())
+        yield from device_families(self._gateway.drivers, listed=self._listed())
         yield from self._process.collect()
 
     def health(self) -> dict[str, Any]:
