@@ -92,6 +92,11 @@ class Batcher:
             self._close(next(iter(self._open)))
         return self._pop_full()
 
+    def hurry(self, device: DeviceId) -> None:
+        """What waits of this device is due now, linger or not."""
+        if device in self._open:
+            self._close(device)
+
     def due_at_s(self) -> float | None:
         """When the next batch is due; None while nothing waits. In the past if a full one is ready."""
         if self._full:

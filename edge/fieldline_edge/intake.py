@@ -5,10 +5,11 @@ import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 
-from fieldline.model import DeviceId, Quality, Reading
+from fieldline.errors import LimitError
+from fieldline.model import Alert, DeviceId, Quality, Reading
 from fieldline_edge.batcher import Batch, Batcher
 from fieldline_edge.drivers.base import Clock
-from fieldline_edge.framing import Framer
+from fieldline_edge.framing import Framer, frame_alert
 from fieldline_edge.spool import Loss, Spool
 
 __all__ = ["Intake"]
@@ -36,6 +37,7 @@ class Intake:
         self._held = False
         self.good = self.uncertain = self.bad = 0
         self.refused = 0
+        self.alerts = self.alerts_refused = 0
 
     @property
     def waiting(self) -> int:
@@ -81,6 +83,20 @@ class Intake:
         finally:
             self._held = False
             self._due.set()
+
+    def alert(self, alert: Alert) -> None:
+        """Frame and spool an alert at once, ahead of all readings. Never blocks, never raises."""
+        try:
+            self._spool.put(frame_alert(alert, now_ns=self._clock.time_ns()))
+            self.alerts += 1
+        except LimitError as error:
+            self.alerts_refused += 1
+            log.error("alert cannot be encoded and is dropped: %s", error, extra={"alert": alert.message[:200]})
+
+    def hurry(self, device: DeviceId) -> None:
+        """Frame and spool what waits of this device as soon as `run` gets its turn."""
+        self._batcher.hurry(device)
+        self._due.set()
 
     async def run(self) -> None:
         """Frame and spool what is due, until cancelled."""

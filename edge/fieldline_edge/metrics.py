@@ -35,6 +35,7 @@ class GatewayCollector(Collector):
         build = {"version": __version__, "python": platform.python_version()}
         yield InfoMetricFamily("fieldline_edge_build", "Version of the gateway.", build)
         yield from self._intake()
+        yield from self._processing()
         yield from self._spool()
         yield from self._uplink()
         yield from self._driver_stats()
@@ -60,6 +61,33 @@ class GatewayCollector(Collector):
         yield quality
         yield _counter("readings_refused", "Readings that no frame can hold.", intake.refused)
         yield _gauge("readings_waiting", "Readings in the batcher.", intake.waiting)
+
+    def _processing(self) -> Iterator[Metric]:
+        processor, intake = self._gateway.processor, self._gateway.intake
+        stats = processor.stats
+        suppressed = CounterMetricFamily(
+            "fieldline_edge_readings_suppressed",
+            "Readings that a stage of processing kept back, by stage.",
+            labels=["stage"],
+        )
+        for stage in ("deadband", "door", "rate_limit", "aggregate"):
+            suppressed.add_metric([stage], getattr(stats, stage))
+        yield suppressed
+        failed = CounterMetricFamily(
+            "fieldline_edge_derived_failed", "Times a derived tag had no good value, by reason.", labels=["reason"]
+        )
+        for reason, count in processor.failures.items():
+            failed.add_metric([reason.value], count)
+        yield failed
+        yield _counter("processing_readings", "Readings that came into a device with processing.", stats.readings)
+        yield _counter("processing_late", "Readings that came after their window was closed.", stats.late)
+        yield _counter("processing_windows", "Windows closed.", stats.windows)
+        yield _counter("processing_errors", "Faults of our own; the readings went on as they came.", stats.errors)
+        yield _counter("readings_derived", "Readings of derived tags.", stats.derived)
+        yield _counter("alerts", "Alerts raised or cleared.", intake.alerts)
+        yield _counter("alerts_refused", "Alerts that no frame can hold.", intake.alerts_refused)
+        yield _gauge("alerts_raised", "Alerts raised now.", len(processor.raised))
+        yield _gauge("windows_held", "Windows open now.", processor.windows_held)
 
     def _spool(self) -> Iterator[Metric]:
         spool = self._gateway.spool
