@@ -49,7 +49,16 @@ def describe(settings: "GatewaySettings") -> list[str]:
             lines.extend(_modbus_lines(device))
         else:
             lines.append(_mqtt_line(device))
+        if device.is_processed:
+            lines.append(_processing_line(device))
     return lines
+
+
+def _processing_line(device: "ModbusDeviceSettings | MqttDeviceSettings") -> str:
+    tags = [*device.tags, *device.derived]
+    processed = sum(tag.process is not None for tag in tags)
+    watched = sum(tag.alarms is not None for tag in tags) + len(device.alarms)
+    return f"    processing: {processed} tags processed, {len(device.derived)} derived, alarms on {watched}"
 
 
 def _modbus_lines(device: "ModbusDeviceSettings") -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, Protocol
 
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -10,6 +11,9 @@ from fieldline_edge.processing.derived import DerivedProblem, order_of
 from fieldline_edge.processing.settings import AlarmSettings, DerivedSettings, LimitSettings, ProcessSettings
 
 __all__ = ["TagLike", "device_problems"]
+
+_PROBLEMS_MAX = 20
+"""Of one kind: more are not shown, and to look for the nearest of many names costs milliseconds each."""
 
 Place = tuple[str | int, ...]
 
@@ -37,7 +41,8 @@ def device_problems(
     tags: Sequence[TagLike], derived: Sequence[DerivedSettings], alarms: Sequence[AlarmSettings]
 ) -> list[InitErrorDetails]:
     """Everything wrong, each with its place within the device's settings."""
-    found = [*_twice(tags, derived), *_formulas(tags, derived), *_alarms(tags, derived, alarms)]
+    rules = (_twice(tags, derived), _formulas(tags, derived), _alarms(tags, derived, alarms))
+    found = [problem for rule in rules for problem in islice(rule, _PROBLEMS_MAX)]
     return [_detail(place, message) for place, message in found]
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fieldline.model import Quality, Reading
-from fieldline_edge.processing.stage import NEVER_S, Emit, ProcessingStats
+from fieldline_edge.processing.stage import NEVER_S, Emit, ProcessingStats, is_same
 
 __all__ = ["Deadband"]
 
@@ -36,7 +36,7 @@ class Deadband:
             last = self._value
             if type(value) is type(last):
                 if type(value) is float or type(value) is int:
-                    near = -self._bound <= value - last <= self._bound  # NaN is near nothing
+                    near = -self._bound <= value - last <= self._bound or is_same(value, last)
                 else:
                     near = value == last
                 if near:

@@ -1,5 +1,6 @@
 """Derived tags of one device: in which order they are computed, and what they come to. Pure."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -9,6 +10,9 @@ from fieldline_edge.processing.expressions.compiler import Fault, Formula, Reaso
 from fieldline_edge.processing.expressions.parser import Expression
 
 __all__ = ["Derived", "DerivedProblem", "DerivedTag", "order_of"]
+
+
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,13 @@ def _unknown(name: str, at: int, known: Sequence[str]) -> str:
     near = get_close_matches(name, known, n=1)
     if not near and any(part in known for part in name.split(".")):
         near = [part for part in name.split(".") if part in known]
-    cure = f"did you mean {near[0]!r}?" if near else f"the device has {', '.join(sorted(known)[:8]) or 'none'}"
+    cure = f"did you mean {_written(near[0])}?" if near else f"the device has {', '.join(sorted(known)[:8]) or 'none'}"
     return f"character {at} ({name!r}) is no tag of this device; {cure}"
+
+
+def _written(name: str) -> str:
+    """A name as a formula has it: in backticks where it is no plain word."""
+    return f"'{name}'" if _WORD.fullmatch(name) else f"`{name}` (in backticks)"
 
 
 @dataclass(slots=True)

@@ -14,12 +14,12 @@ import sys
 from typing import Any, Final
 
 from fieldline.model import Reading, Value
-from fieldline_edge.processing.stage import NEVER_S, Emit, ProcessingStats
+from fieldline_edge.processing.stage import NEVER_S, Emit, ProcessingStats, is_same
 
 __all__ = ["Door"]
 
 _FLOAT_MAX: Final = sys.float_info.max
-_INT_MAX: Final = 1 << 64
+_INT_MAX: Final = 1 << 1000  # far beyond what a reading carries, and still a float when divided
 
 
 class Door:
@@ -73,7 +73,7 @@ class Door:
             self._break(reading, now_s)
             return
         if type(value) is not float and not _is_whole(value):
-            self._without_number(anchor, reading, now_s)
+            self._without_line(anchor, reading, now_s)
             return
         passed_ns = reading.at_ns - self._at_ns
         held = self._held
@@ -84,7 +84,7 @@ class Door:
         # A slope that is infinite or no number is never inside: the cone is finite.
         if not self._low <= slope <= self._high:
             if held is None:
-                self._break(reading, now_s)
+                self._without_line(anchor, reading, now_s)
                 return
             self._held = None
             self._keep(held, now_s)
@@ -133,14 +133,20 @@ class Door:
         self.flush(now_s)
         self._keep(reading, now_s)
 
-    def _without_number(self, anchor: Reading, reading: Reading, now_s: float) -> None:
-        same = type(reading.value) is type(anchor.value) and reading.value == anchor.value
-        if same and self._held is None and 0 <= reading.at_ns - anchor.at_ns < self._report_ns_max:
+    def _without_line(self, anchor: Reading, reading: Reading, now_s: float) -> None:
+        """Values that are no finite numbers: what is said once need not be said again."""
+        is_number = type(reading.value) is float and reading.value - reading.value == 0.0
+        if (
+            not is_number
+            and self._held is None
+            and is_same(reading.value, anchor.value)
+            and 0 <= reading.at_ns - anchor.at_ns < self._report_ns_max
+        ):
             self._stats.door += 1
             return
         self._break(reading, now_s)
 
 
 def _is_whole(value: Value) -> bool:
-    """Whether it is an int that readings carry; truth values are none, and so move only when they change."""
+    """Whether it is an int to draw lines through; truth values are none, and so move only when they change."""
     return type(value) is int and -_INT_MAX < value < _INT_MAX

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from fieldline.model import Reading, Value
 
-__all__ = ["NEVER_S", "Emit", "ProcessingStats", "Stage", "number_of"]
+__all__ = ["NEVER_S", "Emit", "ProcessingStats", "Stage", "is_same", "number_of"]
 
 NEVER_S: Final = math.inf
 """`due_at_s` of a stage that holds nothing."""
@@ -67,3 +67,8 @@ def number_of(value: Value) -> float | None:
     if type(value) is int or type(value) is bool:
         return value if -_INT_MAX < value < _INT_MAX else None
     return None
+
+
+def is_same(one: Value, other: Value) -> bool:
+    """Whether two values say the same; NaN, which a broken sensor may send for days, says the same as NaN."""
+    return type(one) is type(other) and (one == other or (one != one and other != other))

@@ -142,6 +142,7 @@ class Window:
         self._names = {function: f"{spec.tag}.{function.value}" for function in spec.functions}
         self._open: dict[int, tuple[_Sums, float]] = {}  # by start, ascending; with the time at which it must close
         self._closed_to_ns: int | None = None  # windows that start before this are over
+        self._newest_ns: int | None = None
         self._late: list[Reading] = []
         self._carried: tuple[int, float] | None = None  # the value that lasts over the end of a window
         self.due_at_s = NEVER_S
@@ -155,7 +156,7 @@ class Window:
         """Take a reading; windows before it may be over."""
         self._stats.aggregate += 1
         start_ns = self._start_of(reading.at_ns)
-        if self._closed_to_ns is not None and start_ns < self._closed_to_ns:
+        if self._is_over(start_ns):
             self._take_late(reading, now_s)
             return
         self._count_late()
@@ -180,8 +181,9 @@ class Window:
         self._set_due()
 
     def _take(self, reading: Reading, start_ns: int, now_s: float) -> None:
-        over_ns = reading.at_ns - self._spec.late_ns - self._spec.period_ns
-        while self._open and next(iter(self._open)) <= over_ns:
+        if self._newest_ns is None or reading.at_ns > self._newest_ns:
+            self._newest_ns = reading.at_ns
+        while self._open and self._is_over(next(iter(self._open))):
             self._close_first(now_s)
         if start_ns not in self._open:
             self._report_empty_before(start_ns, now_s)
@@ -189,6 +191,13 @@ class Window:
             self._open_at(start_ns, now_s + left_ns / 1e9)
         self._open[start_ns][0].add(reading)
         self._set_due()
+
+    def _is_over(self, start_ns: int) -> bool:
+        """Whether the window that starts there was closed, or will be: a reading beyond its end has come."""
+        if self._closed_to_ns is not None and start_ns < self._closed_to_ns:
+            return True
+        end_ns = start_ns + self._spec.period_ns + self._spec.late_ns
+        return self._newest_ns is not None and end_ns <= self._newest_ns
 
     def _open_at(self, start_ns: int, due_at_s: float) -> None:
         sums = _Sums(start_ns, since_ns=start_ns)
@@ -205,7 +214,7 @@ class Window:
         again, self._late = self._late, []
         while self._open:
             self._close_first(now_s)
-        self._closed_to_ns = self._carried = None
+        self._closed_to_ns = self._newest_ns = self._carried = None
         for one in sorted(again, key=lambda each: each.at_ns):
             self._take(one, self._start_of(one.at_ns), now_s)
 
