@@ -53,6 +53,9 @@ class AlarmSpec:
     missing_severity: Severity = Severity.WARNING
 
 
+_BAD: Final = Quality.BAD
+
+
 class _Phase(Enum):
     NORMAL = "normal"
     RISING = "rising"
@@ -78,7 +81,18 @@ class Watch:
     A bad reading says nothing about a limit: what was raised stays, what was pending begins again.
     """
 
-    __slots__ = ("_alarms", "_busy", "_high", "_last_bad", "_low", "_missing", "_missing_due_s", "due_at_s", "spec")
+    __slots__ = (
+        "_alarms",
+        "_busy",
+        "_high",
+        "_last_bad",
+        "_low",
+        "_missing",
+        "_missing_due_s",
+        "_missing_s",
+        "due_at_s",
+        "spec",
+    )
 
     def __init__(self, spec: AlarmSpec, now_s: float) -> None:
         self.spec = spec
@@ -87,6 +101,7 @@ class Watch:
         self._high = min((level.limit for level in spec.levels if level.above), default=math.inf)
         self._busy = False
         self._missing: Alert | None = None
+        self._missing_s = NEVER_S if spec.missing_ns is None else spec.missing_ns / 1e9
         self._last_bad: Quality | None = None
         self._missing_due_s = NEVER_S
         self._heard(now_s)
@@ -94,7 +109,11 @@ class Watch:
 
     def put(self, reading: Reading, now_s: float) -> list[Alert] | None:
         """Judge a reading: alerts raised and cleared by it, or None."""
-        value = None if reading.quality.is_bad else number_of(reading.value)
+        value = None if reading.quality >= _BAD else number_of(reading.value)
+        if value is not None and not self._busy and self._low <= value <= self._high and self._missing is None:
+            # Well, as nearly always. Silence is counted from here; the shell looks again when it would have been.
+            self.due_at_s = self._missing_due_s = now_s + self._missing_s
+            return None
         if value is None:
             self._last_bad = reading.quality
             self._begin_again()
@@ -207,8 +226,7 @@ class Watch:
         self._look_ahead()
 
     def _heard(self, now_s: float) -> None:
-        if self.spec.missing_ns is not None:
-            self._missing_due_s = now_s + self.spec.missing_ns / 1e9
+        self._missing_due_s = now_s + self._missing_s
 
     def _arrived(self, reading: Reading, now_s: float) -> list[Alert]:
         self._heard(now_s)

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from fieldline.model import Quality, Reading
 from fieldline_edge.processing.expressions.compiler import Fault, Formula, Reason, Scope, compile_expression
+from fieldline_edge.processing.expressions.memory import Memory
 from fieldline_edge.processing.expressions.parser import Expression
 
 __all__ = ["Derived", "DerivedProblem", "DerivedTag", "order_of"]
@@ -106,7 +107,7 @@ class _Part:
     tag: DerivedTag
     index: int
     formula: Formula
-    inputs: frozenset[int]
+    inputs: tuple[int, ...]
 
 
 class Derived:
@@ -129,12 +130,12 @@ class Derived:
         for index in order_of(read, [(tag.name, tag.expression) for tag in derived]):
             tag = derived[index]
             formula = compile_expression(tag.expression, self._indexes)
-            inputs = frozenset(self._indexes[name] for name in tag.expression.tags)
+            inputs = tuple(self._indexes[name] for name in tag.expression.tags)
             self._parts.append(_Part(tag, self._indexes[tag.name], formula, inputs))
-        self._memories = {
-            index: [memory for part in self._parts for memory in part.formula.memories.get(index, ())]
-            for index in range(len(self._indexes))
-        }
+        self._memories: dict[int, list[Memory]] = {}
+        for part in self._parts:
+            for index, memories in part.formula.memories.items():
+                self._memories.setdefault(index, []).extend(memories)
 
     def extend(self, readings: Iterable[Reading]) -> list[Reading]:
         """The readings, each look at the device followed by what is derived from it."""
@@ -155,16 +156,19 @@ class Derived:
 
     def _see(self, index: int, reading: Reading) -> None:
         self._scope.readings[index] = reading
-        for memory in self._memories[index]:
-            memory.see(reading)
+        if index in self._memories:
+            for memory in self._memories[index]:
+                memory.see(reading)
 
     def _compute(self, new: set[int], out: list[Reading]) -> None:
         readings = self._scope.readings
         for part in self._parts:
-            fresh = part.inputs & new
-            if not fresh:
-                continue
-            at_ns = max(reading.at_ns for index in fresh if (reading := readings[index]) is not None)
+            at_ns = None
+            for index in part.inputs:
+                if index in new and (one := readings[index]) is not None and (at_ns is None or one.at_ns > at_ns):
+                    at_ns = one.at_ns
+            if at_ns is None:
+                continue  # none of its tags is new
             reading = self._reading(part, at_ns)
             if reading is not None:
                 self._see(part.index, reading)

@@ -53,6 +53,7 @@ class Pipeline:
         self.device = device
         self.derived = derived
         self.ways: dict[str, TagWay] = {}
+        self._simple: dict[str, Emit] = {}  # the beginning of those ways where nothing is timed or watched
         self.readings: list[Reading] = []
         self.alerts: list[Alert] = []
         self.due: list[Timer] = []
@@ -67,6 +68,8 @@ class Pipeline:
         way = self.ways[tag] = TagWay(emit, tuple(stages), watch)
         items: list[Stage | Watch] = [*timed] if watch is None else [*timed, watch]
         way.timers = tuple(Timer(item, self, way) for item in items)
+        if not items:
+            self._simple[tag] = emit
         self._plan(way)
 
     def put(self, readings: Sequence[Reading], now_s: float) -> None:
@@ -77,8 +80,12 @@ class Pipeline:
             extended = self.derived.extend(readings)
             stats.derived += len(extended) - len(readings)
             readings = extended
-        ways, passed = self.ways, self.readings
+        simple, ways, passed = self._simple, self.ways, self.readings
         for reading in readings:
+            emit = simple.get(reading.tag)
+            if emit is not None:
+                emit(reading, now_s)
+                continue
             way = ways.get(reading.tag)
             if way is None:
                 passed.append(reading)

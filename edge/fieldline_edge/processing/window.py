@@ -87,7 +87,8 @@ class _Sums:
             seconds = (at_ns - self.since_ns) / 1e9
             self.area += self.lasting * seconds
             self.known_s += seconds
-        self.since_ns = max(self.since_ns, at_ns)
+        if at_ns > self.since_ns:
+            self.since_ns = at_ns
 
     def began_with(self, value: float) -> None:
         """The window before is over only now: its last value lasted until the first reading of this one."""
@@ -101,16 +102,20 @@ class _Sums:
             self.first_at_ns = reading.at_ns
         self.readings += 1
         self.lasts_until(reading.at_ns)
-        if reading.quality.is_bad:
-            self.newest_bad = reading.quality
+        quality = reading.quality
+        if quality is Quality.GOOD:
+            self.good += 1
+        elif quality >= Quality.BAD:
+            self.newest_bad = quality
             self.lasting = None
             return
-        self.good += reading.quality.is_good
-        self.worst = max(self.worst, reading.quality)
+        else:
+            self.good += quality.is_good
+            self.worst = max(self.worst, quality)
+        value = self.last = reading.value
         if self.first is None:
-            self.first = reading.value
-        self.last = reading.value
-        number = self.lasting = number_of(reading.value)
+            self.first = value
+        number = self.lasting = number_of(value)
         if number is None:
             return
         self.used += 1
@@ -118,8 +123,10 @@ class _Sums:
         change = number - self.mean
         self.mean += change / self.used
         self.squares += change * (number - self.mean)
-        self.least = min(self.least, number)
-        self.most = max(self.most, number)
+        if number < self.least:
+            self.least = number
+        if number > self.most:
+            self.most = number
 
 
 class Window:
@@ -143,6 +150,8 @@ class Window:
         self._open: dict[int, tuple[_Sums, float]] = {}  # by start, ascending; with the time at which it must close
         self._closed_to_ns: int | None = None  # windows that start before this are over
         self._newest_ns: int | None = None
+        self._current: _Sums | None = None  # the window that is open, if it is the only one
+        self._current_end_ns = 0
         self._late: list[Reading] = []
         self._carried: tuple[int, float] | None = None  # the value that lasts over the end of a window
         self.due_at_s = NEVER_S
@@ -155,7 +164,13 @@ class Window:
     def put(self, reading: Reading, now_s: float) -> None:
         """Take a reading; windows before it may be over."""
         self._stats.aggregate += 1
-        start_ns = self._start_of(reading.at_ns)
+        at_ns, sums = reading.at_ns, self._current
+        if sums is not None and sums.start_ns <= at_ns < self._current_end_ns and not self._late:
+            if self._newest_ns is None or at_ns > self._newest_ns:
+                self._newest_ns = at_ns
+            sums.add(reading)
+            return
+        start_ns = self._start_of(at_ns)
         if self._is_over(start_ns):
             self._take_late(reading, now_s)
             return
@@ -191,6 +206,9 @@ class Window:
             self._open_at(start_ns, now_s + left_ns / 1e9)
         self._open[start_ns][0].add(reading)
         self._set_due()
+        # As long as it is the only one, readings within it need no look at any other.
+        self._current = self._open[start_ns][0] if len(self._open) == 1 else None
+        self._current_end_ns = start_ns + self._spec.period_ns
 
     def _is_over(self, start_ns: int) -> bool:
         """Whether the window that starts there was closed, or will be: a reading beyond its end has come."""
@@ -234,6 +252,7 @@ class Window:
     def _close_first(self, now_s: float) -> None:
         start_ns = next(iter(self._open))
         sums, _ = self._open.pop(start_ns)
+        self._current = None
         end_ns = start_ns + self._spec.period_ns
         sums.lasts_until(end_ns)
         self._carried = None if sums.lasting is None else (end_ns, sums.lasting)

@@ -111,18 +111,20 @@ def _compile(node: Node, indexes: Mapping[str, int], formula: Formula) -> Run:
 
 
 def _tag(index: int) -> Run:
+    good = Quality.GOOD
+
     def run(scope: Scope) -> Value:
         reading = scope.readings[index]
         if reading is None:
             raise Fault(Reason.NOT_YET)
-        quality = reading.quality
-        if quality > scope.quality:
+        quality, value = reading.quality, reading.value
+        if quality is not good and quality > scope.quality:
             if quality >= Quality.BAD:
                 raise Fault(Reason.INPUT, quality)
             scope.quality = quality
-        if reading.value is None:
+        if value is None:
             raise Fault(Reason.INPUT, quality)
-        return reading.value
+        return value
 
     return run
 

@@ -129,7 +129,7 @@ def series(draw: st.DrawFn) -> list[Reading]:
 def largest(*readings: Reading, bound: float) -> float:
     values: list[Any] = [one.value for one in readings]
     sizes = [abs(value) for value in values if type(value) in (float, int) and math.isfinite(value)]
-    return max([bound, *sizes])
+    return float(max([bound, *sizes]))
 
 
 def assert_bound_holds(readings: list[Reading], kept: list[Reading], bound: float) -> None:
