@@ -78,6 +78,7 @@ def _lay(tag: TagSettings | DerivedSettings, pipeline: Pipeline, stats: Processi
             good_percent_min=aggregate.good_percent_min,
             stamp=aggregate.stamp,
             report_empty=aggregate.report_empty,
+            keep_raw=aggregate.keep_raw,
         )
         window = Window(spec, emits={function: ending() for function in spec.functions}, stats=stats)
         stages.append(window)

@@ -68,6 +68,7 @@ class Processor:
         self._sleeps_until_s = float("-inf")
         self._wake = asyncio.Event()
         self._save = asyncio.Event()
+        self._save_fails = False
         self._failures_before: dict[Reason, int] = dict.fromkeys(Reason, 0)
         self.configure(devices, site=site)
 
@@ -260,6 +261,9 @@ class Processor:
         try:
             save_alerts(self._alerts_path, alerts)
         except OSError as error:
-            log.warning("raised alerts cannot be saved: %s", error, extra={"path": str(self._alerts_path)})
+            if not self._save_fails:
+                log.warning("raised alerts cannot be saved: %s", error, extra={"path": str(self._alerts_path)})
+            self._save_fails = True
             return False
+        self._save_fails = False
         return True

@@ -56,6 +56,7 @@ class WindowSpec:
     good_percent_min: float = 100.0
     stamp: Stamp = Stamp.START
     report_empty: bool = False
+    keep_raw: bool = False
 
 
 @dataclass(slots=True)
@@ -146,6 +147,7 @@ class Window:
         self._spec = spec
         self._emits = emits
         self._stats = stats
+        self._kept_back = 0 if spec.keep_raw else 1
         self._names = {function: f"{spec.tag}.{function.value}" for function in spec.functions}
         self._open: dict[int, tuple[_Sums, float]] = {}  # by start, ascending; with the time at which it must close
         self._closed_to_ns: int | None = None  # windows that start before this are over
@@ -163,7 +165,7 @@ class Window:
 
     def put(self, reading: Reading, now_s: float) -> None:
         """Take a reading; windows before it may be over."""
-        self._stats.aggregate += 1
+        self._stats.aggregate += self._kept_back
         at_ns, sums = reading.at_ns, self._current
         if sums is not None and sums.start_ns <= at_ns < self._current_end_ns and not self._late:
             if self._newest_ns is None or at_ns > self._newest_ns:

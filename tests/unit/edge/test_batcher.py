@@ -139,3 +139,17 @@ def test_every_reading_leaves_once_in_order_and_within_bounds(polls: list[tuple[
     for batch in found:
         assert len(batch.readings) <= 7
         assert estimated_bytes(batch.readings) <= 300
+
+
+def test_a_device_in_a_hurry_does_not_wait_for_its_linger() -> None:
+    subject = batcher()
+    subject.add(PUMP, readings(2), 0.0)
+    subject.add(FAN, readings(2), 0.0)
+
+    subject.hurry(PUMP)
+    subject.hurry(DeviceId("demo", "hall", "unknown"))
+
+    batch = subject.pop_due(0.0)
+    assert batch is not None
+    assert batch.device == PUMP
+    assert subject.pop_due(0.0) is None
