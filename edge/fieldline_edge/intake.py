@@ -35,6 +35,7 @@ class Intake:
         self._due = asyncio.Event()
         self._told_dropped = 0
         self._held = False
+        self._alerts_held: list[Alert] = []
         self.good = self.uncertain = self.bad = 0
         self.refused = 0
         self.alerts = self.alerts_refused = 0
@@ -82,10 +83,16 @@ class Intake:
             yield
         finally:
             self._held = False
+            waiting, self._alerts_held = self._alerts_held, []
+            for alert in waiting:
+                self.alert(alert)
             self._due.set()
 
     def alert(self, alert: Alert) -> None:
         """Frame and spool an alert at once, ahead of all readings. Never blocks, never raises."""
+        if self._held:
+            self._alerts_held.append(alert)  # at most two for each alarm: it is held for moments
+            return
         try:
             self._spool.put(frame_alert(alert, now_ns=self._clock.time_ns()))
             self.alerts += 1

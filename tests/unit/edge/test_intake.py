@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from fieldline.limits import BATCH_STRING_BYTES_MAX
-from fieldline.model import DeviceId, Quality, Reading
+from fieldline.model import Alert, AlertState, DeviceId, Quality, Reading, Severity
 from fieldline.v1 import hub_pb2
 from fieldline.wire.readings import decode_readings
 from fieldline_edge.batcher import Batch, Batcher
@@ -131,3 +131,15 @@ async def test_what_is_dropped_before_the_spool_is_told_to_the_hub(tmp_path: Pat
         state = spool.state
         assert state.readings_polled == 121 == state.readings_spooled + state.readings_dropped
         assert frame.skipped_count == state.readings_dropped > 0
+
+
+async def test_an_alert_waits_while_no_frame_may_be_made(tmp_path: Path) -> None:
+    alert = Alert(PUMP, "t", "edge_hi", "limit", Severity.WARNING, AlertState.RAISED, 5, "hot")
+    async with running(tmp_path) as (intake, spool), asyncio.timeout(5):
+        with intake.held():
+            intake.alert(alert)
+            await spool.flush()
+            assert (intake.alerts, spool.state.frames) == (0, 0)
+        await spool.wait(0)
+
+        assert (intake.alerts, spool.state.frames, spool.state.readings_spooled) == (1, 1, 0)
