@@ -25,6 +25,7 @@ from fieldline.errors import ConfigError, FieldlineError
 from fieldline_edge.drivers.simulator.registers import REGISTERS, Register
 from fieldline_edge.drivers.simulator.runner import PlantRunner
 from fieldline_edge.drivers.simulator.settings import PlantSettings
+from fieldline_edge.drivers.simulator.truth import read_truth
 
 DEADLINE_S = 15
 DEMO = Path(__file__).parents[3] / "config/demo/plant.yaml"
@@ -195,11 +196,17 @@ async def test_the_truth_file_says_when_and_what(tmp_path: Path) -> None:
         for _ in range(10):
             runner.tick()
 
-    lines = [json.loads(line) for line in truth.read_text().splitlines()]
+    head, *lines, end = [json.loads(line) for line in truth.read_text().splitlines()]
 
-    common = {"kind": "imbalance", "machine": "fan", "area": "hall-a", "at_ms": 5000, "grow_s": 1.0}
-    common |= {"severity": 1.0, "signals": ["vibration", "alarm"]}
-    assert lines == [{"event": "start", "at_s": 0.1} | common, {"event": "stop", "at_s": 0.3} | common]
+    common = {"id": 1, "kind": "imbalance", "machine": "fan", "area": "hall-a", "at_ms": 5000}
+    more = {"grow_s": 1.0, "severity": 1.0, "growth": "linear", "failure_s": None, "signals": ["vibration", "alarm"]}
+    assert lines == [{"event": "start", "at_s": 0.1} | common | more, {"event": "stop", "at_s": 0.3} | common]
+    assert (head["event"], head["seed"], head["machines"][1]) == (
+        "plant",
+        7,
+        {"name": "fan", "area": "hall-a", "model": "fan"},
+    )
+    assert end == {"event": "end", "at_s": 0.5, "at_ms": 5000}
 
 
 async def test_a_truth_file_that_cannot_be_written_starts_nothing(tmp_path: Path) -> None:
@@ -398,7 +405,7 @@ def test_the_command_stops_after_its_duration_and_writes_the_truth(fieldline: st
     )
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(truth.read_text())["kind"] == "leak"
+    assert [each.kind for each in read_truth(truth.read_text().splitlines()).faults] == ["leak"]
 
 
 def test_the_command_refuses_a_wrong_file_with_one_line_and_2(fieldline: str, tmp_path: Path) -> None:

@@ -7,15 +7,16 @@ from random import Random
 
 __all__ = ["Form", "Signal", "SignalValue", "Wander", "approach"]
 
-SignalValue = float | int | bool
+SignalValue = float | int | bool | str
 
 
 class Form(Enum):
-    """How a signal is told: as a number, a whole number or a yes or no."""
+    """How a signal is told: as a number, a whole number, a yes or no, or a text that never changes."""
 
     FLOAT = "float"
     INT = "int"
     BOOL = "bool"
+    TEXT = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Signal:
     """One signal of a machine and the sensor that tells it.
 
     `low` and `high` are the sensor's range, `noise` its standard deviation, `resolution` its smallest step;
-    all in `unit`.
+    all in `unit`. `text` is what a signal of that form says.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Signal:
     noise: float = 0.0
     resolution: float = 0.0
     form: Form = Form.FLOAT
+    text: str = ""
 
     def sense(self, truth: float, random: Random) -> SignalValue:
         """What the sensor says when the truth is `truth`; one draw from `random` if the sensor is noisy."""
@@ -44,6 +46,8 @@ class Signal:
         """`value` within the sensor's range and on its steps."""
         if self.form is Form.BOOL:
             return value >= 0.5
+        if self.form is Form.TEXT:
+            return self.text
         value = min(max(value, self.low), self.high)
         if self.form is Form.INT:
             return int(value)
