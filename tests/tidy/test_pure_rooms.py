@@ -72,6 +72,7 @@ PURE = [
     "edge/fieldline_edge/drivers/simulator/machine_settings.py",
     "edge/fieldline_edge/drivers/simulator/machines.py",
     "edge/fieldline_edge/drivers/simulator/plant.py",
+    "edge/fieldline_edge/drivers/simulator/noise.py",
     "edge/fieldline_edge/drivers/simulator/record.py",
     "edge/fieldline_edge/drivers/simulator/registers.py",
     "edge/fieldline_edge/drivers/simulator/serving_settings.py",

@@ -59,13 +59,13 @@ def simulate(
     if record is None:
         if days is not None or every is not None:
             raise ConfigError("--days and --every are for --record; add it, or use --duration")
-        asyncio.run(_simulate(settings, truth, duration))
+        asyncio.run(_simulate(settings, truth, duration, plant.parent))
         return
     if (days is None) == (duration is None):
         raise ConfigError("--record needs one of --days and --duration; give one")
     duration_s = duration if days is None else days * _DAY_S
     assert duration_s is not None
-    count = record_plant(settings, record, duration_s=duration_s, every_s=every, truth=truth)
+    count = record_plant(settings, record, duration_s=duration_s, every_s=every, truth=truth, folder=plant.parent)
     print(f"{record}: {count} values")
 
 
@@ -80,12 +80,12 @@ def _settings(plant: Path, seed: int | None, time_scale: float | None, control: 
     return settings.model_copy(update={key: value for key, value in chosen.items() if value is not None})
 
 
-async def _simulate(settings: PlantSettings, truth: Path | None, duration_s: float | None) -> None:
+async def _simulate(settings: PlantSettings, truth: Path | None, duration_s: float | None, folder: Path) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with PlantRunner(settings, truth=truth) as runner:
+    async with PlantRunner(settings, truth=truth, folder=folder) as runner:
         for listener in runner.listeners:
             print(f"listening on {listener.host}:{listener.port}", flush=True)
         if not runner.listeners:

@@ -5,7 +5,8 @@ from random import Random
 
 from fieldline_edge.drivers.simulator.faults import Change, Fault, worn
 from fieldline_edge.drivers.simulator.kinds import SILENT_KINDS, FaultKind
-from fieldline_edge.drivers.simulator.machines import Condition
+from fieldline_edge.drivers.simulator.machines import Condition, Parts
+from fieldline_edge.drivers.simulator.noise import Dice
 from fieldline_edge.drivers.simulator.settings import Placed
 from fieldline_edge.drivers.simulator.signals import SignalValue
 from fieldline_edge.drivers.simulator.vibration import SIGNALS as MONITOR_SIGNALS
@@ -32,18 +33,19 @@ class Machine:
         self.answering = True
         self.rebooting = False
         self.revision = 0
-        self._random = Random(f"{seed}/{placed.name}")
-        self._model = self.blueprint.build(placed.make, self._random)
+        self._model = self.blueprint.build(placed.make, Random(f"{seed}/{placed.name}"))
         own = [each for each in self.blueprint.signals if each.name not in _MONITORED]
         self._has_alarm = any(each.name == "alarm" for each in own) and placed.model != "custom"
-        self._senses = [(each.name, each.sense) for each in own if each.name != "alarm" or not self._has_alarm]
+        own = [each for each in own if each.name != "alarm" or not self._has_alarm]
+        self._sensors = [(each.name, each.sensor()) for each in own]
+        self._dice = Dice(f"{seed}/{placed.name}/sensors", len(self._sensors))
         self._monitor = _monitor(placed, seed)
         self._condition = _HEALTHY
         self._waiting: list[Fault] = []
         self._active: list[Fault] = []
         self._values: dict[str, SignalValue] = {}
         self._time_s = 0.0
-        self._look()
+        self._steps = 0
 
     @property
     def values(self) -> Mapping[str, SignalValue]:
@@ -75,8 +77,9 @@ class Machine:
     def switch(self, *, running: bool) -> None:
         """Start or stop the motor, as a write to its coil does."""
         self._model.running = running
-        if "running" in self._values:
-            self._values["running"] = running
+        if "running" in self._model.truth:
+            self._model.truth["running"] = float(running)
+        self._values = {}
         self.revision += 1
 
     def surround(self, *, load_factor: float, warmer_c: float) -> None:
@@ -100,6 +103,7 @@ class Machine:
     def step(self, now_s: float, dt_s: float, feed_kw: float) -> list[tuple[Fault, Change]]:
         """Move on to plant time `now_s`; return what happened to its faults."""
         self._time_s = now_s
+        self._steps += 1
         self.revision += 1
         changed: list[tuple[Fault, Change]] = []
         if self._active or (self._waiting and self._waiting[0].due(now_s)):
@@ -107,10 +111,11 @@ class Machine:
         model = self._model
         model.feed_kw = feed_kw
         model.advance(dt_s, self._condition)
-        if model.EAGER or self._active:
-            self._look()
-        else:
-            self._values = {}
+        if self._monitor is not None and self._monitor.due(now_s):
+            self._monitor.capture(self._vibration(), now_s)
+        self._values = {}
+        if self._active:
+            self._look()  # what a sensor gets stuck at must not depend on who reads it when
         return changed
 
     def _update_faults(self, now_s: float) -> list[tuple[Fault, Change]]:
@@ -127,14 +132,15 @@ class Machine:
         return changed
 
     def _look(self) -> None:
-        truth, random = self._model.look(), self._random
+        truth = self._model.look()
         told: dict[str, SignalValue]
         if self._model.EXACT:
             told = dict(truth)
         else:
-            told = {name: sense(truth[name], random) for name, sense in self._senses}
+            thrown = self._dice.throw(self._steps)
+            told = {name: sense(truth[name], luck) for (name, sense), luck in zip(self._sensors, thrown, strict=True)}
         if self._monitor is not None:
-            self._look_at_vibration(self._monitor, told)
+            told |= self._monitor.tell(self._vibration(), self._steps)
         for fault in self._active:
             if fault.signal is not None:
                 told[fault.signal.name] = fault.distort(told[fault.signal.name], self._time_s)
@@ -142,12 +148,10 @@ class Machine:
             told["alarm"] = self._model.alarm(told)
         self._values = told
 
-    def _look_at_vibration(self, monitor: Monitor, told: dict[str, SignalValue]) -> None:
+    def _vibration(self) -> Parts:
         parts = self._model.vibration(self._condition)
         assert parts is not None
-        found = monitor.look(parts, self._time_s)
-        for signal in MONITOR_SIGNALS:
-            told[signal.name] = signal.sense(found[signal.name], monitor.random)
+        return parts
 
 
 def _monitor(placed: Placed, seed: int) -> Monitor | None:

@@ -66,7 +66,7 @@ class ReplaySettings(Settings):
     """A recorded trace (CSV, also as .csv.gz) that the machine plays back."""
 
     file: Path
-    """The file, from the folder the plant is started in."""
+    """The file; its place is counted from the folder of the plant file."""
     time_column: str | None = None
     """Column with the time; left out: one with a usual name, or the first."""
     columns: dict[Name, str] | None = None

@@ -73,8 +73,6 @@ class Model:
     """
 
     SIGNALS: ClassVar[tuple[Signal, ...]]
-    EAGER: ClassVar[bool] = True
-    """Whether sensors look at every step. False for models that are cheaper to compute when read."""
     EXACT: ClassVar[bool] = False
     """Whether `look` gives what the sensors tell already: they then have neither noise nor steps nor a range."""
 
@@ -366,7 +364,6 @@ class Climate(Model):
 class Registers50(Model):
     """50 slow whole numbers, computed when read: load for benches, at almost no cost between the reads."""
 
-    EAGER = False
     EXACT = True
     COUNT: ClassVar[int] = 50
     SIGNALS = tuple(Signal(f"r{index:02}", "", 0, 65_535, form=Form.INT) for index in range(50))

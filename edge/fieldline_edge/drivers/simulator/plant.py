@@ -40,6 +40,7 @@ class Plant:
         self._seed = settings.seed
         self._events: list[FaultEvent] = []
         self._faults = 0
+        self._minute = -1.0
         self._seasons = None if settings.seasons is None else settings.seasons.seasons
         self._calendars: dict[str, Calendar] = {name: each.calendar for name, each in settings.calendars.items()}
         placed = [_with_trace(each, traces or {}) for each in settings.placed()]
@@ -116,8 +117,11 @@ class Plant:
         return events
 
     def _set_surroundings(self) -> None:
-        """Weather and shifts are the same for all who share them: computed once for all."""
+        """Weather and shifts are the same for all who share them, and shifts begin at whole minutes: once a minute."""
         now_s = self.now_s
+        if now_s // 60.0 == self._minute:
+            return
+        self._minute = now_s // 60.0
         warmer_c = 0.0 if self._seasons is None else self._seasons.warmer_at(now_s)
         loads = {name: each.load_at(now_s) for name, each in self._calendars.items()}
         for machine in self.machines.values():

@@ -21,7 +21,13 @@ _Write = Callable[[Sample], object]
 
 
 def record(
-    settings: PlantSettings, out: Path, *, duration_s: float, every_s: float | None = None, truth: Path | None = None
+    settings: PlantSettings,
+    out: Path,
+    *,
+    duration_s: float,
+    every_s: float | None = None,
+    truth: Path | None = None,
+    folder: Path = Path(),
 ) -> int:
     """Simulate `duration_s` of plant time into `out` (.csv or .jsonl); how many values that were.
 
@@ -30,7 +36,7 @@ def record(
     """
     if out.suffix not in _FORMATS:
         raise ConfigError(f"--record {out}: ends in neither .csv nor .jsonl; choose one of them")
-    plant = new_plant(settings, load_traces(settings))
+    plant = new_plant(settings, load_traces(settings, folder))
     truth_path = truth or settings.truth
     names = list(dict.fromkeys(each.name for one in plant.machines.values() for each in one.blueprint.signals))
     try:

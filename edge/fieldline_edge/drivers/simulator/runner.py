@@ -53,7 +53,8 @@ class PlantRunner:
     """A running plant. Construct, `async with` (opens everything), `run` until cancelled or for a duration.
 
     `steps_skipped` counts steps that a busy computer left no time for: plant time then falls behind the
-    clock. `clock_ns` gives Unix time; a plant with a `start` or a `time_scale` of its own stamps with plant time.
+    clock. `folder` is where recorded traces lie, `clock_ns` gives Unix time; a plant with a `start` or a `time_scale`
+    of its own stamps with plant time.
     """
 
     def __init__(
@@ -61,9 +62,10 @@ class PlantRunner:
         settings: PlantSettings,
         *,
         truth: Path | None = None,
+        folder: Path = Path(),
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.plant = new_plant(settings, load_traces(settings), start_s=clock_ns() / 1e9)
+        self.plant = new_plant(settings, load_traces(settings, folder), start_s=clock_ns() / 1e9)
         self.listeners: list[ModbusListener] = []
         self.serial_lines: list[SerialLine] = []
         self.publisher: MqttPublisher | None = None

@@ -64,7 +64,8 @@ def parse_trace(
     time_at = _place(header, time_column) if time_column else _time_place(header)
     filters = [(_place(header, name), value) for name, value in (only or {}).items()]
     chosen = None if columns is None else {signal: _place(header, name) for signal, name in columns.items()}
-    times, data = array("d"), dict[str, array[float]]()
+    times = array("d")
+    data: dict[str, array[float]] = {}
     for number, row in enumerate(csv.reader(source, delimiter=split), 2):
         if not row or any(len(row) <= at or row[at] != value for at, value in filters):
             continue
@@ -93,7 +94,6 @@ def replay_blueprint(trace: Trace, registers: Sequence[Register] | None, *, loop
 class Replay(Model):
     """A machine that says what a trace says."""
 
-    EAGER = False
     EXACT = True
 
     def __init__(self, make: Make, random: Random, *, trace: Trace, loop: bool, speed: float) -> None:

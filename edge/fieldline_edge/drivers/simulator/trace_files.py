@@ -15,15 +15,18 @@ from fieldline_edge.drivers.simulator.trace import Trace, parse_trace
 __all__ = ["load_traces", "new_plant"]
 
 
-def load_traces(settings: PlantSettings) -> dict[str, Trace]:
-    """The trace of every replay machine, by name; ConfigError with file and cure if one cannot be read."""
+def load_traces(settings: PlantSettings, folder: Path) -> dict[str, Trace]:
+    """The trace of every replay machine, by name; ConfigError with file and cure if one cannot be read.
+
+    A file that is not given in full is looked for from `folder` on, which is that of the plant file.
+    """
     found: dict[str, Trace] = {}
     known: dict[str, Trace] = {}
     for machine in settings.placed():
         if machine.replay is not None:
             key = machine.replay.model_dump_json()
             if key not in known:
-                known[key] = _load(machine.name, machine.replay)
+                known[key] = _load(machine.name, machine.replay, folder / machine.replay.file)
             found[machine.name] = known[key]
     return found
 
@@ -36,10 +39,10 @@ def new_plant(settings: PlantSettings, traces: Mapping[str, Trace], *, start_s: 
         raise ConfigError(str(error)) from error
 
 
-def _load(name: str, replay: ReplaySettings) -> Trace:
-    place = f"replay of {name}: {replay.file}"
+def _load(name: str, replay: ReplaySettings, path: Path) -> Trace:
+    place = f"replay of {name}: {path}"
     try:
-        with _open(replay.file) as file:
+        with _open(path) as file:
             return parse_trace(
                 file,
                 time_column=replay.time_column,

@@ -9,8 +9,9 @@ from math import cos, pi, radians, sin, sqrt
 from random import Random
 
 from fieldline_edge.drivers.simulator.machines import Parts
+from fieldline_edge.drivers.simulator.noise import Dice
 from fieldline_edge.drivers.simulator.registers import Kind, Register
-from fieldline_edge.drivers.simulator.signals import Signal
+from fieldline_edge.drivers.simulator.signals import Signal, SignalValue
 
 __all__ = ["REGISTERS", "SIGNALS", "WAVEFORM_ADDRESS", "WAVEFORM_SCALE", "Bearing", "Monitor", "bands"]
 
@@ -69,6 +70,8 @@ SIGNALS = (
 )
 """What a monitor tells beside the signals of the machine."""
 
+_SENSORS = [(signal.name, signal.sensor()) for signal in SIGNALS]
+
 REGISTERS = tuple(
     Register(signal.name, Kind.INPUT, 10 + place, "uint16", scale=0.01) for place, signal in enumerate(SIGNALS)
 )
@@ -97,7 +100,7 @@ class Monitor:
     """
 
     def __init__(self, bearing: Bearing, *, samples: int, rate_hz: float, period_s: float, seed: str) -> None:
-        self.random = Random(f"{seed}/monitor")
+        self._dice = Dice(f"{seed}/monitor", len(SIGNALS))
         self.rate_hz = rate_hz
         self._bearing = bearing
         self._samples = samples
@@ -112,25 +115,32 @@ class Monitor:
         """How many waveforms have been captured."""
         return self._number + 1
 
-    def look(self, parts: Parts, now_s: float) -> Mapping[str, float]:
-        """The true value of each of its signals; captures a waveform where one is due."""
-        number = int(now_s / self._period_s)
-        if number != self._number:
-            self._number, self._captured, self._waveform = number, parts, None
+    def due(self, now_s: float) -> bool:
+        """Whether a new waveform is to be captured."""
+        return int(now_s / self._period_s) != self._number
+
+    def capture(self, parts: Parts, now_s: float) -> None:
+        """Keep what the waveform from now on is made of."""
+        self._number, self._captured, self._waveform = int(now_s / self._period_s), parts, None
+
+    def tell(self, parts: Parts, step: int) -> Mapping[str, SignalValue]:
+        """What each of its signals says."""
         found = bands(parts)
         # Early wear is sharp impacts on a quiet signal: crest and kurtosis rise first, and fall as all is worn.
-        sharpness = 4.0 * parts.wear * max(1.0 - parts.wear, 0.15) if parts.wear > 0.0 else 0.0
-        crest = 3.2 + 4.0 * min(sharpness, 1.0)
-        return {
-            "vibration_1x": found.one,
-            "vibration_2x": found.two,
-            "vibration_3x": found.three,
-            "vibration_bpfo": found.outer,
-            "vibration_bpfi": found.inner,
-            "vibration_peak": crest * found.overall,
-            "vibration_crest": crest,
-            "vibration_kurtosis": 2.8 + 8.0 * min(sharpness, 1.0),
-        }
+        sharpness = min(4.0 * parts.wear * max(1.0 - parts.wear, 0.15), 1.0) if parts.wear > 0.0 else 0.0
+        crest = 3.2 + 4.0 * sharpness
+        truth = (
+            found.one,
+            found.two,
+            found.three,
+            found.outer,
+            found.inner,
+            crest * found.overall,
+            crest,
+            2.8 + 8.0 * sharpness,
+        )
+        thrown = self._dice.throw(step)
+        return {name: sense(value, luck) for (name, sense), value, luck in zip(_SENSORS, truth, thrown, strict=True)}
 
     def waveform(self) -> tuple[int, ...]:
         """The last waveform: velocity in steps of 0.01 mm/s. A function of the seed and the moment of the capture."""
