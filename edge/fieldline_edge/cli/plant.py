@@ -8,7 +8,6 @@ import typer
 from fieldline.addresses import split_address
 from fieldline.cli import new_app
 from fieldline_edge.drivers.simulator.control_server import send_command
-from fieldline_edge.drivers.simulator.kinds import FaultKind
 
 __all__ = ["plant"]
 
@@ -22,7 +21,7 @@ _CONTROL = "127.0.0.1:5021"
 @plant.command()
 def fault(
     machine: _Machine,
-    kind: Annotated[FaultKind, typer.Argument(help="What goes wrong.", show_default=False)],
+    kind: Annotated[str, typer.Argument(help="What goes wrong, such as bearing_wear.", show_default=False)],
     grow: Annotated[float, typer.Option(min=0.0, help="Seconds until it has its full severity.")] = 10.0,
     after: Annotated[float, typer.Option(min=0.0, help="Seconds of plant time until it begins.")] = 0.0,
     duration: Annotated[
@@ -41,17 +40,17 @@ def fault(
 
     Exit codes: 0 done, 1 no plant answers or it refuses, 2 wrong arguments.
     """
-    command: dict[str, Any] = {"do": "fault", "machine": machine, "kind": kind.value, "grow_s": grow}
+    command: dict[str, Any] = {"do": "fault", "machine": machine, "kind": kind, "grow_s": grow}
     command |= {"after_s": after, "severity": severity, "fails": fails}
     command |= {key: value for key, value in (("duration_s", duration), ("signal", signal)) if value is not None}
     answer = send_command(*split_address(control, "--control"), command)
-    print(f"fault {answer['id']}: {kind.value} on {machine} at {answer['at_s']:.1f} s")
+    print(f"fault {answer['id']}: {kind} on {machine} at {answer['at_s']:.1f} s")
 
 
 @plant.command()
 def clear(
     machine: _Machine,
-    kind: Annotated[FaultKind | None, typer.Argument(help="Only faults of this kind.", show_default="all")] = None,
+    kind: Annotated[str | None, typer.Argument(help="Only faults of this kind.", show_default="all")] = None,
     control: _Control = _CONTROL,
 ) -> None:
     """End the faults of a machine; it is then as good as new.
@@ -60,7 +59,7 @@ def clear(
 
     Exit codes: 0 done, 1 no plant answers or it refuses, 2 wrong arguments.
     """
-    command = {"do": "clear", "machine": machine, "kind": kind.value if kind is not None else None}
+    command = {"do": "clear", "machine": machine, "kind": kind}
     answer = send_command(*split_address(control, "--control"), command)
     print(f"cleared {answer['cleared']}")
 

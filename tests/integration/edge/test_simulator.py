@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -10,18 +11,21 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
+from pymodbus import FramerType
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusIOException
 
-from fieldline.config import loads
+from fieldline.config import load, loads
 from fieldline.errors import ConfigError, FieldlineError
+from fieldline_edge.drivers.simulator.control_server import send_command
+from fieldline_edge.drivers.simulator.framing import Request, RtuFramer
 from fieldline_edge.drivers.simulator.registers import REGISTERS, Register
 from fieldline_edge.drivers.simulator.runner import PlantRunner
 from fieldline_edge.drivers.simulator.settings import PlantSettings
@@ -29,6 +33,7 @@ from fieldline_edge.drivers.simulator.truth import read_truth
 
 DEADLINE_S = 15
 DEMO = Path(__file__).parents[3] / "config/demo/plant.yaml"
+PLANTS = sorted(DEMO.parents[1].glob("plants/*.yaml"))
 MODELS = ["pump", "fan", "compressor", "meter", "climate", "registers50"]
 ALL_MODELS = "".join(
     f"  - {{name: {name}, model: {name}, serve: modbus, unit: {unit}}}\n" for unit, name in enumerate(MODELS, 1)
@@ -54,6 +59,19 @@ async def asking(runner: PlantRunner, *, timeout_s: float = 5) -> AsyncIterator[
     finally:
         client.close()
         await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def connected(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A plain connection that is closed whatever the other side has done to it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            yield reader, writer
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def words(client: AsyncModbusTcpClient, unit: int, register: Register) -> list[int]:
@@ -121,7 +139,7 @@ async def test_an_address_beyond_the_map_is_answered_with_exception_2() -> None:
 
 async def test_writing_the_coil_stops_the_motor() -> None:
     async with PlantRunner(modbus(ALL_MODELS)) as runner, asking(runner) as client:
-        before = runner.plant.machines["pump"].values["speed"]
+        before = float(runner.plant.machines["pump"].values["speed"])
 
         answer = await client.write_coil(0, False, device_id=1)
         for _ in range(200):
@@ -213,6 +231,149 @@ async def test_a_truth_file_that_cannot_be_written_starts_nothing(tmp_path: Path
     with pytest.raises(ConfigError, match="truth cannot be written"):
         async with PlantRunner(modbus(ALL_MODELS), truth=tmp_path / "no" / "truth.jsonl"):
             pass
+
+
+@pytest.mark.parametrize("path", PLANTS, ids=lambda path: path.stem)
+async def test_every_ready_plant_runs(path: Path) -> None:
+    environment = {"PLANT_MODBUS_PORT": "0", "PLANT_CONTROL_PORT": "0", "PLANT_MQTT_PORT": str(free_port())}
+    ready = load(path, PlantSettings, environment=environment)
+
+    async with PlantRunner(ready, folder=path.parent) as runner:
+        runner.tick()
+        runner.tick()
+
+        assert all(machine.values for machine in runner.plant.machines.values())
+        assert len({listener.port for listener in runner.listeners}) == len(runner.listeners) >= 1
+
+
+async def test_requests_sent_in_one_go_are_answered_in_order() -> None:
+    async with PlantRunner(modbus(ALL_MODELS)) as runner:
+        ask = [bytes.fromhex(f"{number:04x} 0000 0006 06 03 00{number:02x} 0001") for number in range(40)]
+        async with connected(runner.listeners[0].port) as (reader, writer):
+            writer.write(b"".join(ask))
+            told = [await reader.readexactly(11) for _ in ask]
+
+        values = list(runner.plant.machines["registers50"].values.values())
+        expected = [bytes.fromhex(f"{n:04x} 0000 0005 06 03 02 {int(values[n]):04x}") for n in range(40)]
+        assert told == expected
+
+
+async def test_rtu_frames_in_a_tcp_stream_are_answered() -> None:
+    text = 'modbus: {listen: "127.0.0.1:0", framing: rtu}\nmachines:\n'
+    async with PlantRunner(settings(text + ALL_MODELS)) as runner:
+        port = runner.listeners[0].port
+        client = AsyncModbusTcpClient("127.0.0.1", port=port, framer=FramerType.RTU, timeout=5, retries=0)
+        assert await client.connect()
+        answer = await client.read_input_registers(0, count=3, device_id=5)
+        client.close()
+
+        temperature = runner.plant.machines["climate"].values["temperature"]
+        assert answer.registers[0] * 0.1 == pytest.approx(temperature)
+
+
+async def test_machines_answer_on_a_serial_line() -> None:
+    line, device = os.openpty()
+    try:
+        text = f'modbus: {{listen: "127.0.0.1:0", serial: [{{device: {os.ttyname(device)}}}]}}\nmachines:\n'
+        async with PlantRunner(settings(text + ALL_MODELS)) as runner:
+            frame = RtuFramer().wrap(Request(6, b""), bytes.fromhex("0300000002"))
+
+            told = await asyncio.to_thread(ask_on_line, line, frame, 9)
+
+            values = runner.plant.machines["registers50"].values
+            words = f"{int(values['r00']):04x}{int(values['r01']):04x}"
+            assert told[:7] == bytes.fromhex(f"060304{words}")
+            assert runner.serial_lines[0].requests == 1
+    finally:
+        os.close(line)
+        os.close(device)
+
+
+def ask_on_line(line: int, frame: bytes, length: int) -> bytes:
+    os.write(line, frame)
+    told = b""
+    while len(told) < length:
+        assert select.select([line], [], [], DEADLINE_S)[0], "no answer on the line"
+        told += os.read(line, length)
+    return told
+
+
+async def test_a_serial_port_that_is_none_is_named_with_the_cure(tmp_path: Path) -> None:
+    text = f'modbus: {{listen: "127.0.0.1:0", serial: [{{device: {tmp_path}/tty}}]}}\nmachines:\n{ALL_MODELS}'
+
+    with pytest.raises(FieldlineError, match=r"tty: No such file or directory; check modbus.serial"):
+        async with PlantRunner(settings(text)):
+            pass
+
+
+async def test_a_device_that_reboots_resets_its_connections_and_begins_to_count_anew() -> None:
+    text = """modbus: {listen: "127.0.0.1:0"}
+machines: [{name: p, model: pump, serve: modbus}]
+faults: [{kind: reboot, machine: p, at_s: 0.1, duration_s: 0.2}]"""
+    async with PlantRunner(settings(text)) as runner:
+        port = runner.listeners[0].port
+        async with connected(port) as (reader, writer):
+            writer.write(bytes.fromhex("0001 0000 0006 01 04 0000 0001"))
+            await reader.readexactly(11)
+            runner.tick()
+            runner.tick()
+            with pytest.raises(ConnectionResetError):
+                await reader.readexactly(1)
+        async with connected(port) as (reader, _):
+            with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+                await reader.readexactly(1)
+        for _ in range(4):
+            runner.tick()
+
+        async with asking(runner) as client:
+            assert not (await client.read_input_registers(0, count=1, device_id=1)).isError()
+        assert float(runner.plant.machines["p"].values["running_hours"]) < 0.1
+
+
+async def test_time_runs_at_the_pace_of_the_plant_and_stamps_with_it(tmp_path: Path) -> None:
+    text = """start: 2026-03-01T00:00:00
+time_scale: 3600
+step_ms: 60000
+modbus: {listen: "127.0.0.1:0"}
+machines: [{name: p, model: pump, serve: modbus}]
+faults: [{kind: leak, machine: p, at_s: 600}]"""
+    truth = tmp_path / "truth.jsonl"
+    async with PlantRunner(settings(text), truth=truth) as runner:
+        await runner.run(duration_s=0.5)
+
+    fault = read_truth(truth.read_text().splitlines()).faults[0]
+    assert 600 <= runner.plant.time_s <= 1900
+    assert fault.start_ms == 1_772_323_200_000 + 600_000
+
+
+async def test_a_running_plant_takes_commands() -> None:
+    async with PlantRunner(modbus(ALL_MODELS, 'control: "127.0.0.1:0"')) as runner:
+        control = runner.control
+        assert control is not None
+        begin = {"do": "fault", "machine": "pump", "kind": "dropout"}
+
+        told = await asyncio.to_thread(send_command, "127.0.0.1", control.port, begin)
+        runner.tick()
+        with pytest.raises(FieldlineError, match="refuses: there is no machine 'x'"):
+            await asyncio.to_thread(send_command, "127.0.0.1", control.port, begin | {"machine": "x"})
+
+        assert told["id"] == 1
+        assert not runner.plant.machines["pump"].answering
+
+
+async def test_a_command_too_long_is_refused() -> None:
+    async with PlantRunner(modbus(ALL_MODELS, 'control: "127.0.0.1:0"')) as runner:
+        assert runner.control is not None
+        async with connected(runner.control.port) as (reader, writer):
+            writer.write(b"x" * 10_000 + b"\n")
+            told = json.loads(await reader.readline())
+
+        assert told == {"ok": False, "error": "a command has at most 4096 bytes"}
+
+
+def test_a_command_to_nobody_says_what_to_do() -> None:
+    with pytest.raises(FieldlineError, match=r"no plant takes commands on .* start the plant with --control"):
+        send_command("127.0.0.1", free_port(), {"do": "status"})
 
 
 @pytest.fixture
@@ -320,6 +481,22 @@ async def test_what_is_published_is_what_the_sensors_say(nats_port: int) -> None
     assert heard.empty()
 
 
+async def test_a_waveform_is_published_once_as_numbers(nats_port: int) -> None:
+    text = f"""mqtt: {{broker: "127.0.0.1:{nats_port}"}}
+machines: [{{name: p, model: pump, serve: mqtt, period_ms: 100, monitor: {{samples: 64, period_s: 1}}}}]"""
+    async with hearing(nats_port, "plant/hall-a/p/waveform") as heard:
+        async with PlantRunner(settings(text), clock_ns=lambda: 2_000_000) as runner:
+            for _ in range(42):
+                runner.tick()
+            expected = [round(each * 0.01, 2) for each in runner.plant.machines["p"].waveform]
+
+        async with asyncio.timeout(DEADLINE_S):
+            told = [(await heard.get())[1] for _ in range(3)]
+
+    assert told[2] == {"ts": 2, "rate_hz": 2560.0, "unit": "mm/s", "samples": expected}
+    assert heard.empty()
+
+
 async def test_leaving_waits_until_the_broker_has_everything(nats_port: int) -> None:
     async with PlantRunner(mqtt_plant(nats_port)) as runner:
         publisher = runner.publisher
@@ -366,6 +543,41 @@ def fieldline() -> str:
     found = shutil.which("fieldline", path=str(Path(sys.executable).parent))
     assert found, "the package is not installed; run: pip install -e '.[dev]'"
     return found
+
+
+def test_the_command_records_without_serving(fieldline: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    done = subprocess.run(
+        [fieldline, "simulate", PLANTS[0], "--record", out, "--duration", "600", "--every", "60"],
+        capture_output=True,
+        timeout=DEADLINE_S,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(out.read_text().splitlines()) == 1 + 10 * 8
+
+
+def test_the_command_begins_a_fault_in_a_running_plant(fieldline: str, tmp_path: Path) -> None:
+    truth = tmp_path / "truth.jsonl"
+    environment = os.environ | {"PLANT_MODBUS_PORT": "0", "PLANT_MQTT_PORT": str(free_port())}
+    command = [fieldline, "simulate", str(DEMO), "--control", "127.0.0.1:0", "--truth", str(truth)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        control = process.stdout.readline().split()[-1]
+        words = [fieldline, "plant", "fault", "fan-1", "clogged_filter", "--control", control]
+        told = subprocess.run(words, capture_output=True, timeout=DEADLINE_S, text=True, check=False)
+        until_s = time.monotonic() + DEADLINE_S
+        while "clogged_filter" not in truth.read_text() and time.monotonic() < until_s:
+            time.sleep(0.02)  # the plant tells nobody else that it has taken its next step
+        process.terminate()
+        process.communicate(timeout=DEADLINE_S)
+
+    assert told.returncode == 0
+    assert told.stdout.startswith("fault 2: clogged_filter on fan-1 at ")
+    assert "clogged_filter" in truth.read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

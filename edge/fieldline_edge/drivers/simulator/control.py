@@ -49,8 +49,7 @@ def _do(plant: Plant, command: Mapping[str, Any]) -> dict[str, Any]:
         return _fault(plant, rest)
     if do == "clear":
         machine = _machine(plant, rest.get("machine"))
-        kind = rest.get("kind")
-        return {"cleared": machine.clear(None if kind is None else FaultKind(kind), plant.time_s)}
+        return {"cleared": machine.clear(_kind(rest.get("kind")), plant.time_s)}
     if do == "switch":
         running = rest.get("running")
         if not isinstance(running, bool):
@@ -71,9 +70,18 @@ def _fault(plant: Plant, rest: dict[str, Any]) -> dict[str, Any]:
     machine = _machine(plant, rest.get("machine"))
     if len(machine.faults) >= _FAULTS_MAX:
         raise ValueError(f"{machine.name} has {_FAULTS_MAX} faults already; clear some")
+    _kind(rest.get("kind"))
     fault = FaultSettings.model_validate({**rest, "at_s": plant.time_s + after_s})
     number = plant.inject(fault)
     return {"id": number, "at_s": round(fault.at_s, 6)}
+
+
+def _kind(name: Any) -> FaultKind | None:
+    try:
+        return None if name is None else FaultKind(name)
+    except ValueError:
+        known = ", ".join(each.value for each in FaultKind)
+        raise ValueError(f"{str(name)[:40]!r} is no kind of fault; use one of {known}") from None
 
 
 def _machine(plant: Plant, name: Any) -> Machine:

@@ -7,6 +7,7 @@ dropout is silence; a device that reboots resets its connections and takes new o
 import asyncio
 import errno
 import socket
+import struct
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -21,6 +22,7 @@ __all__ = ["ModbusListener"]
 _CONNECTIONS_MAX = 256
 _BACKLOG = 100
 _WRITE_BYTES_MAX = 1 << 20  # a client that asks and never reads is cut off here
+_LINGER_NOT = struct.pack("ii", 1, 0)
 _PAUSE_S = 0.05  # RTU in a TCP stream: after so long a silence the next byte begins a request
 
 
@@ -63,9 +65,12 @@ class _Connection(asyncio.Protocol):
         if self._framer.broken or transport.get_write_buffer_size() > _WRITE_BYTES_MAX:
             transport.abort()
 
-    def abort(self) -> None:
-        """Reset the connection."""
+    def abort(self, *, reset: bool = False) -> None:
+        """Close at once; with `reset` as a device does that forgets its connections: RST and no FIN."""
         if self._transport is not None:
+            if reset:
+                link = self._transport.get_extra_info("socket")
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
             self._transport.abort()
 
 
@@ -103,7 +108,8 @@ class ModbusListener:
         """Close the listener and its connections."""
         if self._server is not None:
             self._server.close()
-            self.reset()
+            for connection in list(self._connections):
+                connection.abort()
             await self._server.wait_closed()
             self._server = None
             await asyncio.sleep(0)  # closed connections end in the next turn of the loop: let it come
@@ -111,7 +117,7 @@ class ModbusListener:
     def reset(self) -> None:
         """Reset every connection, as a device does that starts anew."""
         for connection in list(self._connections):
-            connection.abort()
+            connection.abort(reset=True)
 
     def welcome(self, connection: _Connection) -> bool:
         """Take in a new connection; False if there are too many, or if all there is behind it is rebooting."""

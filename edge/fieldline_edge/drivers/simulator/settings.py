@@ -77,7 +77,7 @@ class PlantSettings(FileSettings):
     """What this file describes."""
     seed: int = 7
     """The same seed and the same number of steps give the same values, bit for bit."""
-    step_ms: int = pydantic.Field(default=50, ge=1, le=10_000)
+    step_ms: int = pydantic.Field(default=50, ge=1, le=600_000)
     """How often the plant moves on, in plant time."""
     start: _Moment | None = None
     """Date and time at which plant time begins, like 2026-01-05T06:00:00; left out: now. No zone means UTC."""

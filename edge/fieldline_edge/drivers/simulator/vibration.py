@@ -18,6 +18,7 @@ __all__ = ["REGISTERS", "SIGNALS", "WAVEFORM_ADDRESS", "WAVEFORM_SCALE", "Bearin
 WAVEFORM_ADDRESS = 1000
 WAVEFORM_SCALE = 0.01
 _INT16_MAX = 32_767
+_EPSILON_S = 1e-9  # step sums carry binary dust; without this a waveform could come one step late
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +118,11 @@ class Monitor:
 
     def due(self, now_s: float) -> bool:
         """Whether a new waveform is to be captured."""
-        return int(now_s / self._period_s) != self._number
+        return int((now_s + _EPSILON_S) / self._period_s) != self._number
 
     def capture(self, parts: Parts, now_s: float) -> None:
         """Keep what the waveform from now on is made of."""
-        self._number, self._captured, self._waveform = int(now_s / self._period_s), parts, None
+        self._number, self._captured, self._waveform = int((now_s + _EPSILON_S) / self._period_s), parts, None
 
     def tell(self, parts: Parts, step: int) -> Mapping[str, SignalValue]:
         """What each of its signals says."""

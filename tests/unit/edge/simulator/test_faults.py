@@ -10,6 +10,7 @@ from fieldline_edge.drivers.simulator.faults import Change
 from fieldline_edge.drivers.simulator.kinds import SENSOR_KINDS, SILENT_KINDS, FaultKind
 from fieldline_edge.drivers.simulator.machines import MODELS
 from fieldline_edge.drivers.simulator.plant import Plant
+from tests.unit.edge.simulator.conftest import numbers
 
 MakePlant = Callable[..., Plant]
 Row = dict[str, float]
@@ -35,7 +36,7 @@ def run(plant: Plant, seconds: float) -> list[Row]:
     rows = []
     for _ in range(round(seconds / STEP_S)):
         plant.step(STEP_S)
-        rows.append(dict(plant.machines["a"].values))
+        rows.append(numbers(plant.machines["a"]))
     return rows
 
 

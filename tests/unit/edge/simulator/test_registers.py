@@ -88,7 +88,7 @@ def test_a_bank_answers_with_the_values_of_the_moment(make_plant: MakePlant) -> 
 
         speed, temperature = bank.read(Kind.INPUT, 0, 2) or [0, 0]
 
-        assert (speed, temperature) == (values["speed"], round(values["temperature"] * 10))
+        assert (speed, temperature) == (values["speed"], round(float(values["temperature"]) * 10))
 
 
 @pytest.mark.parametrize(
