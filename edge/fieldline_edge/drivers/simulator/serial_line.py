@@ -5,6 +5,7 @@ rate and does not pace by it.
 """
 
 import asyncio
+import logging
 import os
 import termios
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from fieldline_edge.drivers.simulator.framing import RtuFramer
 
 __all__ = ["SerialLine"]
 
+_log = logging.getLogger(__name__)
 _READ_BYTES = 4096
 _PAUSE_S = 0.05  # more than 1.5 characters at 1200 baud and less than a client's patience
 _CFLAG, _ISPEED, _OSPEED = 2, 4, 5
@@ -75,6 +77,7 @@ class SerialLine:
         except OSError:
             data = b""  # the other end of a pseudo-terminal is gone
         if not data:
+            _log.warning("serial port %s is gone: its other end was closed; start the plant anew", self.device)
             asyncio.get_running_loop().remove_reader(self._fd)
             self._close()
             return
