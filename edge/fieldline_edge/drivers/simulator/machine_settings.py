@@ -69,6 +69,10 @@ class ReplaySettings(Settings):
     """The file; its place is counted from the folder of the plant file."""
     time_column: str | None = None
     """Column with the time; left out: one with a usual name, or the first."""
+    time_format: str | None = None
+    """How the time is written, as of Python's strptime, like %d.%m.%Y %H:%M; left out: ISO or Unix time."""
+    sort: bool = False
+    """Put the rows in order of time; false: time that goes back is a mistake."""
     columns: dict[Name, str] | None = None
     """The signals and the column of each; left out: all columns with numbers, under their own names."""
     only: dict[str, str] = pydantic.Field(default_factory=dict)

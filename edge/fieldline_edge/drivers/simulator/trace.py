@@ -49,11 +49,14 @@ def parse_trace(
     columns: Mapping[str, str] | None = None,
     only: Mapping[str, str] | None = None,
     delimiter: str | None = None,
+    time_format: str | None = None,
+    sort: bool = False,
 ) -> Trace:
     """The trace in the CSV text `lines`. ValueError with the row and the cure if it is none.
 
     `columns` is {signal: column}; left out: every column with a number in the first row. `only` keeps the rows that
-    have these values in these columns. Left out, the time column is one with a usual name, or the first.
+    have these values in these columns. Left out, the time column is one with a usual name, or the first. `time_format`
+    is that of datetime.strptime. Rows must be in order of time, or are put in order with `sort`.
     """
     source = iter(lines)
     header_line = next(source, "").lstrip("\ufeff")
@@ -71,9 +74,15 @@ def parse_trace(
             continue
         if chosen is None:
             chosen = {name: at for at, name in enumerate(header) if at != time_at and _is_number(row, at)}
-        _take(row, number, time_at, chosen, times, data)
+        _take(row, number, time_at, chosen, times, data, time_format)
+        if not sort and len(times) > 1 and times[-1] < times[-2]:
+            raise ValueError(f"row {number}: time goes back; set sort: true, or choose rows with only:")
     if not times or not data:
         raise ValueError("has no row with a number; check the file, columns: and only:")
+    if sort:
+        order = sorted(range(len(times)), key=times.__getitem__)
+        times = array("d", (times[at] for at in order))
+        data = {name: array("d", (values[at] for at in order)) for name, values in data.items()}
     _fill(data)
     first = times[0]
     return Trace(array("d", (each - first for each in times)), data)
@@ -122,16 +131,15 @@ def _take(
     chosen: Mapping[str, int],
     times: "array[float]",
     data: "dict[str, array[float]]",
+    time_format: str | None,
 ) -> None:
     if len(times) >= ROWS_MAX:
         raise ValueError(f"has more than {ROWS_MAX} rows; cut it")
     try:
-        at_s = _seconds(row[time_at])
+        at_s = _seconds(row[time_at], time_format)
     except (ValueError, IndexError):
         told = row[time_at] if len(row) > time_at else ""
-        raise ValueError(f"row {number}: {told[:40]!r} is no time; set time_column:") from None
-    if times and at_s < times[-1]:
-        raise ValueError(f"row {number}: time goes back; sort the file by time, or choose rows with only:")
+        raise ValueError(f"row {number}: {told[:40]!r} is no time; set time_column: or time_format:") from None
     times.append(at_s)
     for name, at in chosen.items():
         data.setdefault(name, array("d")).append(_number(row, at))
@@ -178,11 +186,14 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str, time_format: str | None) -> float:
     try:
-        number = float(text)
+        number = float(text) if time_format is None else None
     except ValueError:
-        moment = datetime.fromisoformat(text.strip())
+        number = None
+    if number is None:
+        text = text.strip()
+        moment = datetime.strptime(text, time_format) if time_format else datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     if not isfinite(number):
         raise ValueError("is not finite")

@@ -49,6 +49,8 @@ def _load(name: str, replay: ReplaySettings, path: Path) -> Trace:
                 columns=replay.columns,
                 only=replay.only,
                 delimiter=replay.delimiter,
+                time_format=replay.time_format,
+                sort=replay.sort,
             )
     except (OSError, EOFError, zlib.error) as error:
         raise ConfigError(f"{place}: cannot be read: {getattr(error, 'strerror', None) or error}") from error

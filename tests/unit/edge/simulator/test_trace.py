@@ -37,13 +37,22 @@ def test_usual_recordings_are_understood(text: str, times: list[float], column: 
     [
         ("", "has no two columns in its first line"),
         ("time,a\n", "has no row with a number"),
-        ("time,a\nsoon,1\n", "row 2: 'soon' is no time; set time_column:"),
-        ("time,a\n2,1\n1,1\n", "row 3: time goes back; sort the file"),
+        ("time,a\nsoon,1\n", "row 2: 'soon' is no time; set time_column: or time_format:"),
+        ("time,a\n2,1\n1,1\n", "row 3: time goes back; set sort: true"),
     ],
 )
 def test_what_is_no_recording_is_refused_with_the_cure(text: str, expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
         parse_trace(text.splitlines(keepends=True))
+
+
+def test_rows_are_put_in_order_where_asked_and_times_read_as_they_are_written() -> None:
+    text = "when,a\n02.01.2026 00:00,2\n01.01.2026 00:00,\n31.12.2025 00:00,0\n"
+
+    trace = parse_trace(text.splitlines(), sort=True, time_format="%d.%m.%Y %H:%M")
+
+    assert list(trace.times_s) == [0, 86_400, 172_800]
+    assert list(trace.columns["a"]) == [0, 0, 2]
 
 
 def plant_text(file: Path, more: str = "", faults: str = "") -> PlantSettings:
