@@ -153,6 +153,7 @@ class Gateway:
             sink=self.board,
             clock=self.clock,
             seed=zlib.crc32(settings.name.encode()),  # jitter that differs between gateways
+            safety=self.intake,
         )
 
     def stop(self) -> None:

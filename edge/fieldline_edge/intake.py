@@ -33,6 +33,7 @@ class Intake:
         self._framer = framer or Framer()
         self._sleeps_until_s = float("-inf")
         self._due = asyncio.Event()
+        self._moved = asyncio.Event()
         self._told_dropped = 0
         self._held = False
         self._alerts_held: list[Alert] = []
@@ -124,6 +125,17 @@ class Intake:
                 await asyncio.sleep(0)
             slice_ends_s = self._clock.monotonic() + _SLICE_S
 
+    def mark(self) -> int:
+        """How many readings were taken so far: what to wait for with `safe`."""
+        return self._batcher.added
+
+    async def safe(self, mark: int) -> None:
+        """Return once the first `mark` readings are on disk, or lost to a bound and counted."""
+        while self._batcher.settled < mark:
+            self._moved.clear()
+            await self._moved.wait()
+        await self._spool.committed(self._spool.taken)
+
     def flush(self) -> None:
         """Frame and spool everything now, due or not."""
         while batch := self._batcher.pop():
@@ -151,3 +163,4 @@ class Intake:
             self._spool.lose(Loss(1, framed.refused))
         for entry in framed.entries:
             self._spool.put(entry)
+        self._moved.set()

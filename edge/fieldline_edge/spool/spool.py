@@ -52,6 +52,7 @@ class Spool:
         self.errors = 0  # failed tries to write since the start
         self.failing = ""  # why the disk cannot be written now; empty: it can
         self.commits = 0
+        self.taken = 0  # frames put since the start
         self._bytes_max = bytes_max
         self._commit_s_max = commit_ms_max / 1000
         self._clock_s = clock_s
@@ -59,6 +60,7 @@ class Spool:
         self._hold = Hold(memory_bytes_max)
         self._polled_before = self._polled = 0
         self._acked = self._sent = 0
+        self._safe = 0  # of the frames taken, so many are on disk, or were dropped and counted
         self._ack_since_s: float | None = None
         self._last_commit_s = self._retry_at_s = float("-inf")
         self._failures = 0
@@ -131,6 +133,7 @@ class Spool:
         Never blocks, never fails; bounded as the module says.
         """
         self._hold.put(entry)
+        self.taken += 1
         self._changed.set()
 
     def rebound(self, *, bytes_max: int, memory_bytes_max: int, commit_ms_max: int) -> None:
@@ -141,6 +144,12 @@ class Spool:
         if self._store is not None:
             self._store.rebound(bytes_max)
         self._changed.set()
+
+    async def committed(self, taken: int) -> None:
+        """Return once the first `taken` frames put since the start are on disk, or dropped and counted."""
+        while self._safe < taken:
+            self._committed.clear()
+            await self._committed.wait()
 
     def lose(self, loss: Loss) -> None:
         """Note readings that were dropped on the way here; the next frame's gap will tell the hub."""
@@ -231,6 +240,7 @@ class Spool:
                 return False
             if self._failures >= _REOPEN_AFTER_FAILURES and not await self._reopen():
                 return False
+            taken = self.taken
             entries, loss = self._hold.take()
             acked = min(self._acked, self.state.next_sequence - 1)
             writing = Writing(entries, loss, self.readings_polled, acked, self._sent)
@@ -240,6 +250,7 @@ class Spool:
             error = job.exception()
             if error is None:
                 self._hold.done()
+                self._safe = taken
                 self._succeeded(job.result())
             else:
                 self._hold.give_back()
