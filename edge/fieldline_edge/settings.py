@@ -17,6 +17,7 @@ from fieldline.topics import check_name
 from fieldline_edge.drivers.modbus.line_settings import disagreements
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
 from fieldline_edge.drivers.mqtt.settings import MqttDeviceSettings
+from fieldline_edge.drivers.mqtt.sparkplug.settings import SparkplugDeviceSettings
 
 __all__ = [
     "BatchSettings",
@@ -124,7 +125,9 @@ class MetricsSettings(Settings):
         return self
 
 
-DeviceSettings = Annotated[ModbusDeviceSettings | MqttDeviceSettings, Field(discriminator="driver")]
+DeviceSettings = Annotated[
+    ModbusDeviceSettings | MqttDeviceSettings | SparkplugDeviceSettings, Field(discriminator="driver")
+]
 
 
 class GatewaySettings(FileSettings):
@@ -169,7 +172,7 @@ class GatewaySettings(FileSettings):
 
 
 def _duplicates(
-    devices: Sequence[ModbusDeviceSettings | MqttDeviceSettings],
+    devices: Sequence[ModbusDeviceSettings | MqttDeviceSettings | SparkplugDeviceSettings],
 ) -> list[InitErrorDetails]:
     first: dict[tuple[str, str], int] = {}
     problems: list[InitErrorDetails] = []

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from fieldline_edge.drivers.modbus.group import Group
     from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
     from fieldline_edge.drivers.mqtt.settings import MqttDeviceSettings
+    from fieldline_edge.drivers.mqtt.sparkplug.settings import SparkplugDeviceSettings
     from fieldline_edge.settings import GatewaySettings
 
 __all__ = ["check"]
@@ -86,6 +87,12 @@ def _group_work(group: "Group", device: "ModbusDeviceSettings") -> str:
     return f"{len(group.tags)} tags in {requests} {rhythm}" + (f", {over} addresses read over" if over else "")
 
 
-def _mqtt_line(device: "MqttDeviceSettings") -> str:
+def _mqtt_line(device: "MqttDeviceSettings | SparkplugDeviceSettings") -> str:
+    if device.driver == "sparkplug":
+        nodes = ", ".join(device.nodes) or "all nodes"
+        return (
+            f"  {device.area}/{device.name}: sparkplug {device.broker.host}:{device.broker.port} "
+            f"group {device.group}, {nodes}, tags as they are born"
+        )
     place = f"{device.broker.host}:{device.broker.port} topic {device.topic}"
     return f"  {device.area}/{device.name}: mqtt {place}, {len(device.tags)} tags per message"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fieldline_edge.drivers.base import Clock, Driver, DriverStats, Safety, Sink, SystemClock
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
 from fieldline_edge.drivers.mqtt.settings import BrokerSettings, MqttDeviceSettings
+from fieldline_edge.drivers.mqtt.sparkplug.settings import SparkplugDeviceSettings
 from fieldline_edge.drivers.settings import DeviceSettings
 
 __all__ = ["Clock", "Driver", "DriverStats", "Safety", "Sink", "SystemClock", "build_drivers"]
@@ -29,14 +30,14 @@ def build_drivers(
     """
     clock = clock or SystemClock()
     lines: dict[str, list[ModbusDeviceSettings]] = {}
-    brokers: dict[BrokerSettings, list[MqttDeviceSettings]] = {}
+    brokers: dict[BrokerSettings, list[MqttDeviceSettings | SparkplugDeviceSettings]] = {}
     builders: dict[object, None] = {}
     for device in devices:
         if isinstance(device, ModbusDeviceSettings):
             key = device.line.key
             lines.setdefault(key, []).append(device)
             builders[key] = None
-        elif isinstance(device, MqttDeviceSettings):
+        elif isinstance(device, MqttDeviceSettings | SparkplugDeviceSettings):
             brokers.setdefault(device.broker, []).append(device)
             builders[device.broker] = None
         else:

@@ -4,14 +4,16 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine, Sequence
+from dataclasses import fields
 from typing import Any
 
 from fieldline.model import DeviceId, Quality
 from fieldline_edge.drivers.base import Clock, DriverStats, Safety, Sink, SystemClock
 from fieldline_edge.drivers.mqtt.client import Session
 from fieldline_edge.drivers.mqtt.inbox import Inbox, LinkNews, Message
-from fieldline_edge.drivers.mqtt.routes import PayloadRoute, Puts, Received, Route
+from fieldline_edge.drivers.mqtt.routes import Counts, Outgoing, Puts, Received, Route
 from fieldline_edge.drivers.mqtt.settings import MqttDeviceSettings
+from fieldline_edge.drivers.mqtt.sparkplug.settings import SparkplugDeviceSettings
 
 __all__ = ["MqttDriver"]
 
@@ -52,7 +54,7 @@ class MqttDriver:
 
     def __init__(
         self,
-        devices: Sequence[MqttDeviceSettings],
+        devices: Sequence[MqttDeviceSettings | SparkplugDeviceSettings],
         *,
         site: str,
         sink: Sink,
@@ -62,14 +64,16 @@ class MqttDriver:
         if len({device.broker for device in devices}) != 1:
             raise ValueError("an MQTT driver serves the devices of one broker; build one for each")
         self.stats = DriverStats()
+        self._counts = Counts()
         self._broker = devices[0].broker
-        self._entries = [_Entry(PayloadRoute(device, site, self.stats)) for device in devices]
+        self._entries = [_Entry(_route(device, site, self._counts)) for device in devices]
         self.devices: Sequence[DeviceId] = tuple(entry.route.id for entry in self._entries)
         self._exact: dict[str, list[_Entry]] = {}
         for entry in self._entries:
             for topic in entry.route.exact_topics or ():
                 self._exact.setdefault(topic, []).append(entry)
         self._wild = [entry for entry in self._entries if entry.route.exact_topics is None]
+        self._host_ids = _host_ids(devices)
         self._sink = sink
         self._clock = clock or SystemClock()
         self._safety = safety
@@ -85,21 +89,33 @@ class MqttDriver:
         """Receive until cancelled; then hand over what is queued and disconnect."""
         while True:
             try:
-                session = Session(self._broker, self._subscriptions(), self._inbox, self._clock)
+                session = self._session()
             except OSError as error:  # certificates that cannot be used: they may be replaced
                 self._inbox.lost(str(error), failed=True)
-                self._note_state()
+                self._note_state(self._inbox.take_news())
             else:
                 await self._run_client(session)
                 self.stats.errors += 1
                 _log.error("mqtt client ended by itself, starting a new one: broker=%s", self._broker.host)
             await asyncio.sleep(_RESTART_AFTER_S)
 
+    def _session(self) -> Session:
+        births: list[Outgoing] = []
+        will = None
+        if self._host_ids:
+            from fieldline_edge.drivers.mqtt.sparkplug.route import state_message
+
+            (host_id,) = self._host_ids
+            at_ms = self._clock.time_ns() // 1_000_000
+            births = [state_message(host_id, online=True, at_ms=at_ms)]
+            will = state_message(host_id, online=False, at_ms=at_ms)
+        return Session(self._broker, self._subscriptions(), self._inbox, self._clock, births=births, will=will)
+
     async def _run_client(self, session: Session) -> None:
         """Run one client until cancelled, or until its thread dies."""
         self._unsafe.clear()
         self._unsafe_messages = 0
-        self._repeated_before = self.stats.messages_repeated
+        self._repeated_before = self.stats.messages_repeated - self._counts.messages_repeated
         self._inbox.open(asyncio.get_running_loop())
         session.start()
         acknowledging = asyncio.create_task(self._acknowledge(session))
@@ -169,6 +185,9 @@ class MqttDriver:
 
     def _drain(self, session: Session) -> bool:
         """Hand over what is queued; whether there may be more."""
+        news = self._inbox.take_news()
+        if news.connects:  # before the messages, which come over the new link
+            self._say_connected(session)
         messages = self._inbox.take(_DRAIN_MESSAGES_MAX)
         for message in messages:
             self._receive(message, session)
@@ -177,8 +196,10 @@ class MqttDriver:
             self._unsafe.append((self._safety.mark() if self._safety is not None else 0, held))
             self._unsafe_messages += len(held)
             self._to_make_safe.set()
-        self.stats.messages_repeated = self._repeated_before + session.repeated
-        self._note_state()
+        for counted in fields(Counts):
+            setattr(self.stats, counted.name, getattr(self._counts, counted.name))
+        self.stats.messages_repeated += self._repeated_before + session.repeated
+        self._note_state(news)
         return len(messages) == _DRAIN_MESSAGES_MAX
 
     def _receive(self, message: Message, session: Session) -> None:
@@ -209,8 +230,12 @@ class MqttDriver:
             session.publish(outgoing)
         self._put(received.puts)
 
-    def _note_state(self) -> None:
-        news = self._inbox.take_news()
+    def _say_connected(self, session: Session) -> None:
+        now_s, now_ms = self._clock.monotonic(), self._clock.time_ns() // 1_000_000
+        for entry in self._entries:
+            self._hand_on(entry, "", entry.route.connected(now_s, now_ms), session, now_s)
+
+    def _note_state(self, news: LinkNews) -> None:
         self._count_link(news)
         for refused, why in news.filters_refused:
             self._mark(Quality.BAD_EXCEPTION, only=refused)
@@ -276,6 +301,25 @@ class MqttDriver:
         for device, readings in puts:
             self.stats.count_readings(readings)
             self._sink.put(device, readings)
+
+
+def _route(device: MqttDeviceSettings | SparkplugDeviceSettings, site: str, counts: Counts) -> Route:
+    """What serves an entry. Each kind is loaded only if it is used."""
+    if isinstance(device, SparkplugDeviceSettings):
+        from fieldline_edge.drivers.mqtt.sparkplug.route import SparkplugRoute
+
+        return SparkplugRoute(device, site, counts)
+    from fieldline_edge.drivers.mqtt.payload_route import PayloadRoute
+
+    return PayloadRoute(device, site, counts)
+
+
+def _host_ids(devices: Sequence[MqttDeviceSettings | SparkplugDeviceSettings]) -> set[str]:
+    """The name this gateway has as a Sparkplug host; at most one, because a client has one last will."""
+    found = {d.host_id for d in devices if isinstance(d, SparkplugDeviceSettings) and d.host_id is not None}
+    if len(found) > 1:
+        raise ValueError(f"host_id: {', '.join(sorted(found))} at one broker; keep one")
+    return found
 
 
 async def _finish(work: Coroutine[Any, Any, None]) -> None:

@@ -1,18 +1,28 @@
-"""Whose a message is, and what it says: one route for each entry of the configuration. Pure."""
+"""What one entry of the configuration does with messages: its interface, and what goes in and out. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from fieldline.model import DeviceId, Quality, Reading
-from fieldline_edge.drivers.base import DriverStats
-from fieldline_edge.drivers.mqtt.extract import Extractor
-from fieldline_edge.drivers.mqtt.settings import MqttDeviceSettings
-from fieldline_edge.drivers.mqtt.topics import Places, TopicPattern, clean_name
 
-__all__ = ["Outgoing", "PayloadRoute", "Received", "Route"]
+__all__ = ["Counts", "Outgoing", "Puts", "Received", "Route"]
 
 Puts = list[tuple[DeviceId, Sequence[Reading]]]
+
+
+@dataclass(slots=True)
+class Counts:
+    """What routes count; the fields are those of DriverStats."""
+
+    messages_refused: int = 0
+    messages_repeated: int = 0
+    values_refused: int = 0
+    devices_found: int = 0
+    names_refused: int = 0
+    sequence_gaps: int = 0
+    rebirths_asked: int = 0
+    metrics_skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +45,7 @@ class Received:
 
 
 class Route(Protocol):
-    """What one entry of the configuration does with messages. Times are handed in; counts go to the driver's stats."""
+    """What one entry of the configuration does with messages. Times are handed in."""
 
     @property
     def id(self) -> DeviceId:
@@ -60,6 +70,10 @@ class Route(Protocol):
         """Read one message."""
         ...
 
+    def connected(self, now_s: float, now_ms: int) -> Received:
+        """The link has come up."""
+        ...
+
     def marks(self, quality: Quality, at_ns: int) -> Puts:
         """A reading without a value for every tag known so far, saying why there is none."""
         ...
@@ -67,95 +81,3 @@ class Route(Protocol):
     def tick(self, now_s: float) -> Received:
         """What is due by now; called about once a second."""
         ...
-
-
-class PayloadRoute:
-    """A device that publishes payloads, or all devices whose topics fit a pattern.
-
-    Names in topics become names of ours (`clean_name`). Two different names that would become the same one are not
-    mixed: the first keeps it. Over `devices_max` and `tags_max` new ones are refused. Both are counted.
-    """
-
-    def __init__(self, settings: MqttDeviceSettings, site: str, stats: DriverStats) -> None:
-        self.id = settings.device_id(site)
-        self.pattern: TopicPattern = settings.pattern
-        self.subscriptions = {self.pattern.subscription: settings.qos}
-        self.exact_topics = (self.pattern.exact_topic,) if self.pattern.is_exact else None
-        self._extractor = Extractor(settings)
-        self._stats = stats
-        self._devices_max, self._tags_max = settings.devices_max, settings.tags_max
-        self._names_devices = bool(self.pattern.places.keys() - {"tag"})
-        self._names_tags = "tag" in self.pattern.places
-        self._devices: dict[tuple[str | None, ...], DeviceId] = {}
-        self._tags: dict[DeviceId, dict[str, str]] = {}
-        if not self._names_devices:
-            self._tags[self.id] = {}
-
-    def wants(self, topic: str) -> bool:
-        """Whether the pattern fits."""
-        return self.pattern.match(topic) is not None
-
-    def receive(self, topic: str, payload: bytes, *, arrived_ns: int, retained: bool, now_s: float) -> Received:
-        """The readings of one payload."""
-        places = self.pattern.match(topic)
-        assert places is not None, "asked for a topic it does not want"
-        device = self._device(places)
-        if device is None:
-            return self._refused(f"no device can be made of topic {topic!r:.100}, or there are {self._devices_max}")
-        tag = self._tag(device, places.tag) if self._names_tags else None
-        if self._names_tags and tag is None:
-            return self._refused(f"tag {places.tag!r:.70} of {device} is not known, or there are {self._tags_max}")
-        found = self._extractor.read(payload, arrived_ns=arrived_ns, repeated=retained, tag=tag)
-        if found.refused:
-            self._stats.messages_refused += 1
-        else:
-            self._stats.values_refused += found.faults
-        return Received([(device, found.readings)], problems=found.problems)
-
-    def marks(self, quality: Quality, at_ns: int) -> Puts:
-        """For every device met so far."""
-        return [
-            (device, self._extractor.marks(quality, at_ns, list(tags.values()) if self._names_tags else None))
-            for device, tags in self._tags.items()
-        ]
-
-    def tick(self, now_s: float) -> Received:
-        """Nothing is ever due."""
-        return Received()
-
-    def _refused(self, why: str) -> Received:
-        self._stats.names_refused += 1
-        return Received(problems=(why,))
-
-    def _device(self, places: Places) -> DeviceId | None:
-        if not self._names_devices:
-            return self.id
-        key = (places.site, places.area, places.device)
-        known = self._devices.get(key)
-        if known is not None or len(self._devices) >= self._devices_max:
-            return known
-        names = [
-            mine if given is None else clean_name(given)
-            for mine, given in zip((self.id.site, self.id.area, self.id.device), key, strict=True)
-        ]
-        if not all(names):
-            return None
-        device = DeviceId(*names)
-        if device in self._tags:
-            return None
-        self._devices[key] = device
-        self._tags[device] = {}
-        self._stats.devices_found += 1
-        return device
-
-    def _tag(self, device: DeviceId, level: str | None) -> str | None:
-        assert level is not None, "the pattern has a {tag}"
-        tags = self._tags[device]
-        known = tags.get(level)
-        if known is not None or len(tags) >= self._tags_max:
-            return known
-        name = clean_name(level)
-        if not name or name in tags.values() or not self._extractor.knows(name):
-            return None
-        tags[level] = name
-        return name

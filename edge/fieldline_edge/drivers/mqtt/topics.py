@@ -1,5 +1,6 @@
 """Topic patterns like `plant/{area}/{device}/{tag}`: the filter to subscribe to, and names out of topics. Pure."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,11 +24,14 @@ class Places:
 
 
 def clean_name(level: str) -> str:
-    """A topic level as a name of ours: other characters than `A-Z a-z 0-9 _ . -` become `_`, 64 are kept.
+    """A topic level as a name of ours: other characters than `A-Z a-z 0-9 _ . -` become `_`.
 
-    Empty if nothing is left that could be a name (an empty level, or dots alone).
+    Of a longer one than 64 characters the first 55 are kept, and 8 hexadecimal digits that stand for the whole. Empty
+    if nothing is left that could be a name (an empty level, or dots alone).
     """
-    name = _NOT_IN_NAMES.sub("_", level[:_NAME_CHARACTERS_MAX])
+    name = _NOT_IN_NAMES.sub("_", level)
+    if len(name) > _NAME_CHARACTERS_MAX:
+        name = f"{name[:55]}_{hashlib.blake2b(level.encode(errors='replace'), digest_size=4).hexdigest()}"
     return "" if set(name) <= {"."} else name
 
 
