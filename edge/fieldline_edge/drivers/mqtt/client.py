@@ -62,6 +62,7 @@ class Session:
         self._broker = broker
         self._subscriptions = list(subscriptions.items())
         self._births = births
+        self._will = will
         self._inbox = inbox
         self._clock = clock
         self._stopping = False
@@ -71,7 +72,7 @@ class Session:
         self._ledger_lock = threading.Lock()
         self._link_is_up = self._was_up = False
         self._rivals = Rivals(pause_s_max=self._pause_s_max)
-        self._client = self._build(will)
+        self._client = self._build()
 
     @property
     def ended(self) -> bool:
@@ -85,6 +86,8 @@ class Session:
     def stop(self) -> None:
         """Disconnect and end the thread. Blocks until then: a second, at most the connect timeout."""
         self._stopping = True
+        if self._will is not None:  # a broker tells it only of those who vanish
+            self.publish(self._will)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -104,7 +107,7 @@ class Session:
     def _pause_s_max(self) -> int:
         return max(1, self._broker.backoff_ms_max // 1000)
 
-    def _build(self, will: Outgoing | None) -> Client:
+    def _build(self) -> Client:
         broker = self._broker
         keeps = broker.session_s > 0
         client = Client(
@@ -121,7 +124,7 @@ class Session:
         client.reconnect_delay_set(min_delay=1, max_delay=self._pause_s_max)
         if broker.username is not None:
             client.username_pw_set(broker.username, broker.password.get_secret_value() if broker.password else None)
-        if will is not None:
+        if (will := self._will) is not None:
             client.will_set(will.topic, will.payload, will.qos, will.retain)
         if broker.tls is not None:
             self._use_tls(client)

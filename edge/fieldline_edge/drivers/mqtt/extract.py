@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fieldline.model import Quality, Reading, Value
-from fieldline_edge.drivers.mqtt.formats.values import Format, Unreadable
+from fieldline_edge.drivers.mqtt.formats.values import RECORDS_MAX, Format, Unreadable
 from fieldline_edge.drivers.mqtt.settings import MqttDeviceSettings, OtherTagSettings, PayloadKind
 
 __all__ = ["Extraction", "Extractor", "build_format"]
 
 # A stamp this far ahead cannot be right: either clock may be wrong, so the value is kept and marked.
 _AHEAD_NS_MAX = 86_400 * 1_000_000_000
+_INT64_MAX = (1 << 63) - 1
 _PROBLEMS_MAX = 8  # told of one payload; all are counted
 
 
@@ -124,11 +125,11 @@ class Extractor:
             if at_ns > arrived_ns + _AHEAD_NS_MAX:
                 doubt = Quality.UNCERTAIN_CLOCK
         for name, tag in chosen:
-            self._values(name, tag, record, at_ns, doubt, found)
+            self._values(name, tag, record, at_ns, arrived_ns, doubt, found)
         return True
 
     def _values(
-        self, name: str, tag: "_Tag", record: Any, at_ns: int, doubt: Quality | None, found: Extraction
+        self, name: str, tag: "_Tag", record: Any, at_ns: int, arrived_ns: int, doubt: Quality | None, found: Extraction
     ) -> None:
         try:
             raw = tag.find(record)
@@ -139,7 +140,14 @@ class Extractor:
         if self._every_ns is None or not isinstance(raw, list):
             found.readings.append(_reading(name, tag, raw, at_ns, doubt, found))
             return
-        first_ns = at_ns if self._clock is not None else at_ns - self._every_ns * max(0, len(raw) - 1)
+        span_ns = self._every_ns * max(0, len(raw) - 1)
+        first_ns = at_ns if self._clock is not None else at_ns - span_ns
+        if len(raw) > RECORDS_MAX or first_ns <= 0 or first_ns + span_ns > _INT64_MAX:
+            found.complain(
+                f"tag {name}: {len(raw)} values; {RECORDS_MAX} are allowed, and none before 1970 or after 2262"
+            )
+            found.readings.append(Reading(name, min(at_ns, arrived_ns), None, Quality.BAD_PARSE))
+            return
         for position, item in enumerate(raw):
             found.readings.append(_reading(name, tag, item, first_ns + position * self._every_ns, doubt, found))
 

@@ -4,7 +4,8 @@ Rules from the Eclipse Sparkplug Specification 3.0.0, chapter 5 (operational beh
 
 - a birth names all metrics of a node or device; data may then use their aliases alone;
 - every message of a node but its death carries a number that grows by one, modulo 256;
-- a death counts only if its bdSeq is that of the birth: a broker may tell of an older connection's end late;
+- a death counts only if its bdSeq is that of the birth: a broker may tell of an older connection's end late. Some nodes
+  say goodbye with a wrong one; so the node is asked, and is dead if nothing comes of it;
 - after a node's birth each of its devices has to be born again.
 
 Where messages are missing, a birth may be among them, and an alias may mean another metric than before: nothing
@@ -88,6 +89,7 @@ class Node:
         self.alive = False
         self._sure = False  # since its birth no message is missing
         self._is_dead = False  # it said so: nothing to ask it for
+        self._life_due_s: float | None = None  # when it must have said something, after a doubtful death
         self._bd_seq: int | None = None
         self._seq: int | None = None
         self._last: Message | None = None
@@ -120,9 +122,11 @@ class Node:
         """Take one message; `device` is empty for the node's own."""
         news = NodeNews()
         if kind is Kind.NDEATH:
-            self._node_died(message, news)
+            self._node_died(message, news, now_s)
+            news.wants_rebirth = self.alive and not self._sure
             return news
         self._is_dead = False
+        self._life_due_s = None
         if kind is Kind.NBIRTH:
             self._node_born(message, news, now_s)
         elif self._follows(message, news):
@@ -131,8 +135,10 @@ class Node:
         return news
 
     def tick(self, now_s: float) -> list[Death]:
-        """Devices that were not born again in time after their node."""
-        late = []
+        """Devices that were not born again in time after their node, or all, if the node shows no life."""
+        late: list[Death] = []
+        if self._life_due_s is not None and now_s >= self._life_due_s:
+            late.extend(self._end())
         for name, device in self._devices.items():
             if device.due_s is not None and now_s >= device.due_s:
                 device.due_s, device.alive = None, False
@@ -221,13 +227,21 @@ class Node:
         known = self._aliases.get(metric.alias)
         return known if known is not None and known.device == device else None
 
-    def _node_died(self, message: Message, news: NodeNews) -> None:
-        if not self.alive or (message.bd_seq is not None and message.bd_seq != self._bd_seq):
+    def _node_died(self, message: Message, news: NodeNews, now_s: float) -> None:
+        if not self.alive:
             return
+        if message.bd_seq == self._bd_seq:
+            news.deaths.extend(self._end())
+            return
+        self._sure = False
+        self._life_due_s = now_s + _BORN_AGAIN_WITHIN_S
+        news.why = f"death with bdSeq {message.bd_seq}, born with {self._bd_seq}"
+
+    def _end(self) -> Iterator[Death]:
         self.alive = self._sure = False
         self._is_dead = True
-        self._seq = self._last = None
-        news.deaths.extend(self._all_die())
+        self._seq = self._last = self._life_due_s = None
+        yield from self._all_die()
 
     def _all_die(self) -> Iterator[Death]:
         for name, device in self._devices.items():

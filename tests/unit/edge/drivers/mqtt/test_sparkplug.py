@@ -161,10 +161,23 @@ def test_a_death_makes_everything_of_the_node_stale() -> None:
     assert plant.route.tick(plant.now_s + 1000).outgoing == []  # a dead node is not asked
 
 
-def test_a_death_of_an_older_connection_is_not_believed() -> None:
+def test_a_death_of_an_older_connection_is_not_believed_if_the_node_shows_life() -> None:
     plant = Plant()
     plant.born()
-    assert plant.say("NDEATH", body(bd_seq(6))).puts == []
+    plant.now_s += 60
+    doubtful = plant.say("NDEATH", body(bd_seq(6)))
+    assert doubtful.puts == []
+    assert doubtful.outgoing
+    plant.say("NDATA", body(metric("T", 3.0), seq=2))
+    assert plant.route.tick(plant.now_s + 11).puts == []
+
+
+def test_a_node_that_says_goodbye_with_a_wrong_number_is_dead_if_it_shows_no_life() -> None:
+    plant = Plant()
+    plant.born()
+    plant.say("NDEATH", body(bd_seq(8)))
+    assert plant.route.tick(plant.now_s + 9).puts == []
+    assert set(readings(plant.route.tick(plant.now_s + 11))) == {"n", "n.d"}
 
 
 def test_a_device_death_makes_the_device_stale_alone() -> None:
