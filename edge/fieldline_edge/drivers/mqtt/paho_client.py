@@ -7,6 +7,7 @@ delivered when it is published, confirmed when it is safe, and its number is kep
 """
 
 import logging
+import socket
 import ssl
 import struct
 from collections.abc import Callable
@@ -26,6 +27,7 @@ class Client(paho.Client):
     """A client that confirms when told, and tells when its thread has ended."""
 
     ended = False
+    server_name: str | None = None  # expected in the broker's certificate instead of its host
     trouble = ""  # why the last connect failed
     when_ended: Callable[[str], None] = staticmethod(lambda why: None)
     when_released: Callable[[int], None] = staticmethod(lambda number: None)
@@ -59,6 +61,20 @@ class Client(paho.Client):
         else:
             super()._send_pubrec(number)
 
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        # As paho does it, but for the name, and it leaves the socket open if the other side does not fit.
+        assert self._ssl_context is not None, "only called with tls"
+        wrapped = self._ssl_context.wrap_socket(
+            tcp_sock, server_hostname=self.server_name or self._host, do_handshake_on_connect=False
+        )
+        try:
+            wrapped.settimeout(self.connect_timeout)
+            wrapped.do_handshake()
+        except BaseException:
+            wrapped.close()
+            raise
+        return wrapped
+
     def _send_pubrec(self, mid: int) -> MQTTErrorCode:
         # Called by paho at once; `confirm` does it when the message is safe.
         return MQTTErrorCode.MQTT_ERR_SUCCESS
@@ -79,25 +95,12 @@ class Client(paho.Client):
         return self._send_pubcomp(number)
 
 
-class _Named(ssl.SSLContext):
-    """A context that expects another name than the one connected to."""
-
-    server_name: str | None = None
-
-    def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
-        """Wrap, with the name that is set."""
-        if self.server_name:
-            options["server_hostname"] = self.server_name
-        return super().wrap_socket(*args, **options)
-
-
 def tls_context(broker: BrokerSettings) -> ssl.SSLContext:
     """A context that trusts whom the settings name; OSError if a file cannot be read or used, with its name."""
     tls = broker.tls
     assert tls is not None, "asked for without tls"
-    context = _Named(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.server_name = tls.server_name
     load_files(context, tls)
     return context
 
