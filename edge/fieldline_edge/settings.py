@@ -188,7 +188,9 @@ def _duplicates(
     return problems
 
 
-def _disagreements(devices: Sequence[ModbusDeviceSettings | MqttDeviceSettings]) -> list[InitErrorDetails]:
+def _disagreements(
+    devices: Sequence[ModbusDeviceSettings | MqttDeviceSettings | SparkplugDeviceSettings],
+) -> list[InitErrorDetails]:
     """Devices on one Modbus line that want it set differently."""
     places = [(index, device) for index, device in enumerate(devices) if isinstance(device, ModbusDeviceSettings)]
     problems: list[InitErrorDetails] = []

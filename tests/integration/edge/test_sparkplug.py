@@ -139,7 +139,11 @@ async def test_a_primary_host_says_that_it_is_there_and_when_it_is_gone(broker: 
     states: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     watcher = paho.Client(CallbackAPIVersion.VERSION2)
-    watcher.on_message = lambda _c, _d, m: loop.call_soon_threadsafe(states.put_nowait, json.loads(m.payload)) and None
+
+    def seen(_client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        loop.call_soon_threadsafe(states.put_nowait, json.loads(message.payload))
+
+    watcher.on_message = seen
     watcher.connect("127.0.0.1", broker.port)
     watcher.loop_start()
     watcher.subscribe("spBv1.0/STATE/fieldline", 1)

@@ -143,3 +143,49 @@ async def test_an_alert_waits_while_no_frame_may_be_made(tmp_path: Path) -> None
         await spool.wait(0)
 
         assert (intake.alerts, spool.state.frames, spool.state.readings_spooled) == (1, 1, 0)
+
+
+async def test_safe_returns_when_everything_up_to_the_mark_is_on_disk(tmp_path: Path) -> None:
+    async with running(tmp_path) as (intake, spool), asyncio.timeout(5):
+        intake.put(PUMP, readings(3))
+        intake.put(DeviceId("demo", "hall", "fan"), readings(2))
+        mark = intake.mark()
+
+        await intake.safe(mark)
+
+        assert spool.state.readings_spooled == 5
+
+
+async def test_safe_waits_for_a_batch_that_is_still_gathering(tmp_path: Path) -> None:
+    async with running(tmp_path, linger_s=3600.0) as (intake, spool), asyncio.timeout(5):
+        intake.put(PUMP, readings(3))
+        waiting = asyncio.create_task(intake.safe(intake.mark()))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+
+        intake.flush()
+        await waiting
+
+        assert spool.state.readings_spooled == 3
+
+
+async def test_nothing_put_is_safe_at_once(tmp_path: Path) -> None:
+    async with running(tmp_path) as (intake, _), asyncio.timeout(5):
+        await intake.safe(intake.mark())
+
+
+async def test_readings_in_the_spool_s_memory_are_not_safe_before_a_commit(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.db", bytes_max=1 << 22, commit_ms_max=0)
+    await spool.open()
+    intake = Intake(Batcher(linger_s=0.0, readings_max=100, bytes_max=65536), spool, clock=SystemClock())
+    try:
+        intake.put(PUMP, readings(3))
+        intake.flush()
+        waiting = asyncio.create_task(intake.safe(intake.mark()))
+        await asyncio.sleep(0)
+        assert not waiting.done()  # nobody has committed
+        assert await spool.flush()
+        async with asyncio.timeout(5):
+            await waiting
+    finally:
+        await spool.close()

@@ -7,6 +7,7 @@ import pytest
 
 from fieldline.config import load
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
+from fieldline_edge.drivers.mqtt.settings import MqttDeviceSettings
 from fieldline_edge.drivers.simulator import registers as room
 from fieldline_edge.drivers.simulator.bank import Bank
 from fieldline_edge.drivers.simulator.machines import MODELS
@@ -143,5 +144,6 @@ def test_the_demo_gateway_reads_every_register_of_the_demo_plant() -> None:
             }
             assert tags == set(REGISTERS[machine.model])
         else:
+            assert isinstance(device, MqttDeviceSettings)
             assert device.topic == f"{plant.mqtt.topic_root}/{machine.area}/{machine.name}"
             assert {tag.path for tag in device.tags} == {f"$.{name}" for name in units}

@@ -11,7 +11,18 @@ from fieldline_edge.drivers.mqtt.settings import OtherTagSettings, TimestampSett
 from fieldline_edge.drivers.scaling import Scaler, scaler
 from fieldline_edge.drivers.settings import OutOfRange, TagSettings
 
-__all__ = ["RECORDS_MAX", "Format", "Unreadable", "checked_count", "epoch_ns", "number", "taker", "time_ns", "written"]
+__all__ = [
+    "RECORDS_MAX",
+    "Format",
+    "Unreadable",
+    "checked_count",
+    "epoch_ns",
+    "number",
+    "scale_of",
+    "taker",
+    "time_ns",
+    "written",
+]
 
 RECORDS_MAX = 10_000
 """Most records one payload may hold."""
@@ -61,7 +72,7 @@ def taker(tag: OtherTagSettings) -> Callable[[Any], tuple[Value, Quality]]:
         return lambda raw: (_checked(raw, bool), Quality.GOOD)
     if tag.type is ValueType.STRING:
         return lambda raw: (_text(raw), Quality.GOOD)
-    scale = _scale(tag)
+    scale = scale_of(tag)
     if tag.type is ValueType.FLOAT:
         return lambda raw: scale(number(raw))
     if tag.type is ValueType.INT:
@@ -78,7 +89,7 @@ def written(tag: OtherTagSettings, *, decimal_comma: bool = False) -> Callable[[
         return lambda text: (_yes(text), Quality.GOOD)
     if tag.type is ValueType.STRING:
         return lambda text: (_text(text), Quality.GOOD)
-    scale, whole = _scale(tag), tag.type is ValueType.INT
+    scale, whole = scale_of(tag), tag.type is ValueType.INT
 
     def read(text: str) -> tuple[Value, Quality]:
         bare = text.strip()
@@ -121,7 +132,8 @@ def epoch_ns(raw: Any, ns_per_unit: int) -> int:
         raise Unreadable(f"time {raw!r:.40} is not a number") from None
 
 
-def _scale(tag: TagSettings) -> Scaler:
+def scale_of(tag: TagSettings) -> Scaler:
+    """What the settings of a tag make of a number."""
     clamp = tag.out_of_range is OutOfRange.CLAMP
     return scaler(scale=tag.scale, offset=tag.offset, minimum=tag.min, maximum=tag.max, clamp=clamp)
 

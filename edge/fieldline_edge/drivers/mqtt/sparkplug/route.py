@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from fieldline.model import DeviceId, Quality, Reading, Value
+from fieldline_edge.drivers.mqtt.formats.values import scale_of
 from fieldline_edge.drivers.mqtt.routes import Counts, Outgoing, Puts, Received
 from fieldline_edge.drivers.mqtt.sparkplug.node import Found, Kind, Node, NodeNews
 from fieldline_edge.drivers.mqtt.sparkplug.payload import (
@@ -63,10 +64,7 @@ class SparkplugRoute:
         self._nodes: dict[str, Node] = {}
         self._places: dict[tuple[str, str], _Place] = {}
         self._taken: set[DeviceId] = set()
-        self._scales: dict[str, Scaler] = {
-            tag.name: scaler(scale=tag.scale, offset=tag.offset, minimum=tag.min, maximum=tag.max)
-            for tag in settings.tags
-        }
+        self._scales: dict[str, Scaler] = {tag.name: scale_of(tag) for tag in settings.tags}
         self._plain = scaler()
         self._now_ms = 0
 
