@@ -83,6 +83,7 @@ class MqttDriver:
         self._unsafe_messages = 0
         self._to_make_safe = asyncio.Event()
         self._told_down = False
+        self._complained_at_s = float("-inf")
         self._repeated_before = 0
 
     async def run(self) -> None:
@@ -207,8 +208,9 @@ class MqttDriver:
         self.stats.messages_retained += message.retained
         matched = list(self._exact.get(message.topic, ()))
         matched += [entry for entry in self._wild if entry.route.wants(message.topic)]
-        self.stats.messages_unmatched += not matched
         now_s = self._clock.monotonic()
+        if not matched:
+            self._count_unmatched(message.topic, now_s)
         for entry in matched:
             received = entry.route.receive(
                 message.topic,
@@ -218,6 +220,13 @@ class MqttDriver:
                 now_s=now_s,
             )
             self._hand_on(entry, message.topic, received, session, now_s)
+
+    def _count_unmatched(self, topic: str, now_s: float) -> None:
+        """A session that the broker keeps may bring messages of subscriptions that are not configured any more."""
+        self.stats.messages_unmatched += 1
+        if now_s - self._complained_at_s >= _COMPLAIN_EVERY_S:
+            self._complained_at_s = now_s
+            _log.warning("mqtt message of no device: broker=%s:%d topic=%.100r", *self._address, topic)
 
     def _tick(self, session: Session, now_s: float) -> None:
         for entry in self._entries:

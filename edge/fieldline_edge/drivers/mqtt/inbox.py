@@ -76,7 +76,7 @@ class Inbox:
             if message.qos:
                 while self._is_full and not self._closed:
                     self._room.wait()
-                if self._closed and self._held_max is not None:
+                if self._closed and (self._held_max is not None or self._is_full):
                     return False
                 self._held += 1
             elif len(self._messages) >= self._messages_max and not self._drop_oldest():

@@ -246,8 +246,9 @@ class MqttDeviceSettings(DeviceSettings):
         wanted = _LOCATORS[self.payload]
         for what, value in self._values():
             if value.locator != wanted:
-                cure = f"needs {wanted!r} to say where it stands" if wanted else "is one value: nothing says where"
-                raise ValueError(f"{what}: a {self.payload.value} payload {cure}, not {value.locator!r}; change it")
+                cure = f"needs '{wanted}' to say where it stands" if wanted else "is one value: nothing says where"
+                instead = f", not '{value.locator}'" if value.locator else ""
+                raise ValueError(f"{what}: a {self.payload.value} payload {cure}{instead}; change it")
         if self.payload is PayloadKind.PLAIN and self.timestamp:
             raise ValueError("timestamp: a plain payload has none; remove it")
         for key, kind in (
