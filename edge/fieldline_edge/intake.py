@@ -136,6 +136,11 @@ class Intake:
             await self._moved.wait()
         await self._spool.committed(self._spool.taken)
 
+    def hurry(self) -> None:
+        """Do not let what gathers wait for more; it waits on while frames are held."""
+        if not self._held:
+            self.flush()
+
     def flush(self) -> None:
         """Frame and spool everything now, due or not."""
         while batch := self._batcher.pop():

@@ -32,7 +32,6 @@ class Gate:
     def __init__(self, sink: Collector) -> None:
         self._sink = sink
         self._open = asyncio.Event()
-        self.flushes = 0
 
     def mark(self) -> int:
         return sum(len(readings) for readings in self._sink.by_device.values())
@@ -40,8 +39,8 @@ class Gate:
     async def safe(self, mark: int) -> None:
         await self._open.wait()
 
-    def flush(self) -> None:
-        self.flushes += 1
+    def hurry(self) -> None:
+        """It is not up to a driver how fast the test's disk is."""
 
     def unlock(self) -> None:
         self._open.set()

@@ -189,3 +189,15 @@ async def test_readings_in_the_spool_s_memory_are_not_safe_before_a_commit(tmp_p
             await waiting
     finally:
         await spool.close()
+
+
+async def test_a_driver_in_a_hurry_waits_while_frames_are_held(tmp_path: Path) -> None:
+    async with running(tmp_path, linger_s=3600.0) as (intake, spool), asyncio.timeout(5):
+        intake.put(PUMP, readings(3))
+        with intake.held():
+            intake.hurry()
+            assert intake.waiting == 3
+        intake.hurry()
+        await intake.safe(intake.mark())
+
+        assert spool.state.readings_spooled == 3
