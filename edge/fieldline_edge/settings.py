@@ -16,6 +16,7 @@ from fieldline.limits import BATCH_RAW_BYTES_MAX, BATCH_READINGS_MAX
 from fieldline.topics import check_name
 from fieldline_edge.drivers.modbus.line_settings import disagreements
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
+from fieldline_edge.drivers.mqtt.broker_settings import broker_conflicts
 from fieldline_edge.drivers.mqtt.settings import MqttDeviceSettings
 from fieldline_edge.drivers.mqtt.sparkplug.settings import SparkplugDeviceSettings
 
@@ -166,7 +167,7 @@ class GatewaySettings(FileSettings):
     def _each_device_once(cls, devices: tuple[DeviceSettings, ...]) -> tuple[DeviceSettings, ...]:
         if not devices:
             raise ValueError("is empty; add at least one device")
-        if problems := [*_duplicates(devices), *_disagreements(devices)]:
+        if problems := [*_duplicates(devices), *_disagreements(devices), *_broker_conflicts(devices)]:
             raise pydantic.ValidationError.from_exception_data(cls.__name__, problems)
         return devices
 
@@ -203,4 +204,23 @@ def _disagreements(
         )
         error = PydanticCustomError("value_error", "{message}", {"message": message})
         problems.append(InitErrorDetails(type=error, loc=(index,), input=device.name))
+    return problems
+
+
+def _broker_conflicts(
+    devices: Sequence[ModbusDeviceSettings | MqttDeviceSettings | SparkplugDeviceSettings],
+) -> list[InitErrorDetails]:
+    """Devices of one MQTT broker that would throw each other out."""
+    places = [(index, device) for index, device in enumerate(devices) if not isinstance(device, ModbusDeviceSettings)]
+    uses = [(device.broker, getattr(device, "host_id", None)) for _, device in places]
+    problems: list[InitErrorDetails] = []
+    for position, first, difference in broker_conflicts(uses):
+        index, device = places[position]
+        earlier, other = places[first]
+        message = (
+            f"{device.name!r} and {other.name!r} (devices[{earlier}]) use the broker {device.broker.host} with "
+            f"{difference}; write the same in both"
+        )
+        error = PydanticCustomError("value_error", "{message}", {"message": message})
+        problems.append(InitErrorDetails(type=error, loc=(index, "broker"), input=device.name))
     return problems

@@ -117,3 +117,16 @@ def test_an_address_is_a_host_and_a_port(text: str, pair: tuple[str, int]) -> No
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="write host:port"):
         split_address(text)
+
+
+def test_devices_that_would_throw_each_other_out_of_a_broker_are_named() -> None:
+    text = "kind: gateway\nname: g\nsite: s\nhub: h:1\nspool: {path: s.db}\ndevices:\n"
+    mqtt = "  - {driver: mqtt, name: %s, area: a, topic: t, tags: [{name: t, path: $.t}], broker: {host: h, %s}}\n"
+    same_id = text + mqtt % ("x", "client_id: gw") + mqtt % ("y", "client_id: gw, keepalive_s: 60")
+    host = "  - {driver: sparkplug, name: %s, area: a, group: g, broker: {host: h}, host_id: %s}\n"
+    two_hosts = text + host % ("x", "one") + host % ("y", "two")
+
+    with pytest.raises(ConfigError, match=r"devices\[1\].broker: 'y' and 'x' .* client_id 'gw' with other"):
+        loads(same_id, GatewaySettings, name="g.yaml")
+    with pytest.raises(ConfigError, match="host_id 'two' and 'one'"):
+        loads(two_hosts, GatewaySettings, name="g.yaml")

@@ -1,5 +1,6 @@
 """Settings of the connection to an MQTT broker, checked before it is asked."""
 
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from pydantic import Field, SecretStr, model_validator
 from fieldline.config import Settings
 from fieldline_edge.drivers.settings import Host
 
-__all__ = ["BrokerSettings", "BrokerTls", "Protocol"]
+__all__ = ["BrokerSettings", "BrokerTls", "Protocol", "broker_conflicts"]
 
 _PORT, _TLS_PORT = 1883, 8883
 
@@ -91,3 +92,22 @@ class BrokerSettings(Settings):
                 "session_s: the broker keeps messages under the client's name; add 'client_id', the same at every start"
             )
         return self
+
+
+def broker_conflicts(uses: Sequence[tuple[BrokerSettings, str | None]]) -> Iterator[tuple[int, int, str]]:
+    """Devices that would get in each other's way at a broker: (position, position of the first one there, what).
+
+    `uses` has each device's broker and the name it has there as a Sparkplug host. Two settings with one client id would
+    be two clients that throw each other out; a client has one last will, and so one host id.
+    """
+    clients: dict[tuple[str, int, str], int] = {}
+    hosts: dict[BrokerSettings, int] = {}
+    for index, (broker, host_id) in enumerate(uses):
+        if broker.client_id is not None:
+            earlier = clients.setdefault((broker.host, broker.port, broker.client_id), index)
+            if uses[earlier][0] != broker:
+                yield index, earlier, f"client_id {broker.client_id!r} with other broker settings"
+        if host_id is not None:
+            earlier = hosts.setdefault(broker, index)
+            if uses[earlier][1] != host_id:
+                yield index, earlier, f"host_id {host_id!r} and {uses[earlier][1]!r}"
