@@ -136,7 +136,7 @@ class Intake:
             await self._moved.wait()
         await self._spool.committed(self._spool.taken)
 
-    def hurry(self) -> None:
+    def hurry_all(self) -> None:
         """Do not let what gathers wait for more; it waits on while frames are held."""
         if not self._held:
             self.flush()

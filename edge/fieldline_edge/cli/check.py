@@ -55,7 +55,7 @@ def describe(settings: "GatewaySettings") -> list[str]:
     return lines
 
 
-def _processing_line(device: "ModbusDeviceSettings | MqttDeviceSettings") -> str:
+def _processing_line(device: "ModbusDeviceSettings | MqttDeviceSettings | SparkplugDeviceSettings") -> str:
     tags = [*device.tags, *device.derived]
     processed = sum(tag.process is not None for tag in tags)
     watched = sum(tag.alarms is not None for tag in tags) + len(device.alarms)

@@ -73,7 +73,7 @@ class Safety(Protocol):
         """Return once everything up to `mark` is on disk, or lost to a bound and counted."""
         ...
 
-    def hurry(self) -> None:
+    def hurry_all(self) -> None:
         """Do not wait for more to fill a batch: write what there is."""
         ...
 

@@ -92,6 +92,11 @@ class DeviceSettings(Settings):
 
     @model_validator(mode="after")
     def _processing_is_right(self) -> "DeviceSettings":
+        if self.is_processed and self.is_many:
+            raise ValueError(
+                "process, derived and alarms are for a device with one name, and this entry stands for many; "
+                "write the devices one by one, or leave these keys out and watch the readings at the hub"
+            )
         if self.is_processed and (problems := device_problems(self.read_tags, self.derived, self.alarms)):
             raise ValidationError.from_exception_data(type(self).__name__, problems)
         return self
@@ -101,6 +106,11 @@ class DeviceSettings(Settings):
         """The tags that are read from the device itself."""
         tags: Sequence[TagSettings] = getattr(self, "tags", ())
         return tags
+
+    @property
+    def is_many(self) -> bool:
+        """Whether the entry stands for devices whose names are learnt while the gateway runs."""
+        return False
 
     @property
     def is_processed(self) -> bool:

@@ -39,7 +39,7 @@ class Gate:
     async def safe(self, mark: int) -> None:
         await self._open.wait()
 
-    def hurry(self) -> None:
+    def hurry_all(self) -> None:
         """It is not up to a driver how fast the test's disk is."""
 
     def unlock(self) -> None:

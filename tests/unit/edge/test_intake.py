@@ -195,9 +195,9 @@ async def test_a_driver_in_a_hurry_waits_while_frames_are_held(tmp_path: Path) -
     async with running(tmp_path, linger_s=3600.0) as (intake, spool), asyncio.timeout(5):
         intake.put(PUMP, readings(3))
         with intake.held():
-            intake.hurry()
+            intake.hurry_all()
             assert intake.waiting == 3
-        intake.hurry()
+        intake.hurry_all()
         await intake.safe(intake.mark())
 
         assert spool.state.readings_spooled == 3

@@ -138,7 +138,7 @@ class MqttDriver:
                 stalled = False
             except TimeoutError:
                 if pause_s == _STALLED_AFTER_S and self._safety is not None:
-                    self._safety.hurry()
+                    self._safety.hurry_all()
                     stalled = True
             while self._drain(session):  # noqa: ASYNC110 - it gives way, and does not wait for anything
                 await asyncio.sleep(0)
@@ -154,7 +154,7 @@ class MqttDriver:
         acknowledging.cancel()
         await asyncio.wait((acknowledging,))
         if self._safety is not None:
-            self._safety.hurry()
+            self._safety.hurry_all()
         try:
             async with asyncio.timeout(_SAFE_AT_END_S):
                 await self._acknowledge_all(session)

@@ -229,6 +229,11 @@ class MqttDeviceSettings(DeviceSettings):
         """The topic, taken apart."""
         return TopicPattern(self.topic)
 
+    @property
+    def is_many(self) -> bool:
+        """Whether names of devices or areas stand in the topic."""
+        return not self.pattern.places.keys().isdisjoint(("area", "device"))
+
     @model_validator(mode="after")
     def _tags_are_right(self) -> "MqttDeviceSettings":
         check_unique_names(self.tags)

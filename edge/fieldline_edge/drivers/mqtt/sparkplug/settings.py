@@ -70,3 +70,8 @@ class SparkplugDeviceSettings(DeviceSettings):
     def _tags_are_right(self) -> "SparkplugDeviceSettings":
         check_unique_names(self.tags)
         return self
+
+    @property
+    def is_many(self) -> bool:
+        """Nodes and devices are learnt from their births."""
+        return True

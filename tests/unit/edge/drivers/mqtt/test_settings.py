@@ -81,3 +81,17 @@ def test_tls_moves_the_port_unless_it_is_given() -> None:
     assert device(TAG, broker={"host": "h", "tls": {}}).broker.port == 8883
     assert device(TAG, broker={"host": "h", "tls": {}, "port": 1}).broker.port == 1
     assert device(TAG).broker.port == 1883
+
+
+def test_an_entry_for_many_devices_cannot_be_processed() -> None:
+    entry = {
+        "driver": "mqtt",
+        "name": "all",
+        "area": "hall",
+        "broker": {"host": "127.0.0.1"},
+        "topic": "plant/{area}/{device}",
+        "tags": [{"name": "t", "path": "$.t", "process": {"deadband": {"absolute": 1}}}],
+    }
+
+    with pytest.raises(ValidationError, match="this entry stands for many"):
+        MqttDeviceSettings.model_validate(entry)
