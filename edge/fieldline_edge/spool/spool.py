@@ -227,6 +227,20 @@ class Spool:
             return False
         return True
 
+    async def shift_times(self, first: int, last: int, offset_ns: int) -> bool:
+        """Frames `first` to `last` were made so much later than their `at_ns` says: correct it. The frames stay.
+
+        False if the disk did not take it: their age is then judged wrong.
+        """
+        store = self._store
+        assert store is not None, "the spool is not open"
+        try:
+            await self._write(partial(store.shift_times, first, last, offset_ns))
+        except _DISK_ERRORS as error:
+            self._failed(error)
+            return False
+        return True
+
     async def run(self) -> None:
         """Commit what gathers, until cancelled. A commit under way is finished first."""
         while True:

@@ -106,6 +106,16 @@ class Store:
         self.state = state
         return state
 
+    def shift_times(self, first: int, last: int, offset_ns: int) -> State:
+        """Add to the `at_ns` of frames: the clock that gave it was wrong."""
+        with self._transaction():
+            self._connection.execute(
+                "UPDATE frames SET at_ns = at_ns + ? WHERE sequence BETWEEN ? AND ?", (offset_ns, first, last)
+            )
+            state = self._save(self.state)
+        self.state = state
+        return state
+
     def read(self, after: int, *, frames_max: int, bytes_max: int) -> tuple[list[Stored], list[int]]:
         """Frames after a sequence, in order, and the sequences of those that fail their checksum.
 
