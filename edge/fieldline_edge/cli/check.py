@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
     from fieldline_edge.drivers.mqtt.settings import MqttDeviceSettings
     from fieldline_edge.drivers.mqtt.sparkplug.settings import SparkplugDeviceSettings
-    from fieldline_edge.drivers.settings import DeviceSettings
+    from fieldline_edge.drivers.settings import DeviceSettings, TagSettings
+    from fieldline_edge.processing.settings import DerivedSettings
     from fieldline_edge.settings import GatewaySettings
 
 __all__ = ["check"]
@@ -57,7 +58,7 @@ def describe(settings: "GatewaySettings") -> list[str]:
 
 
 def _processing_line(device: "DeviceSettings") -> str:
-    tags = [*device.read_tags, *device.derived]
+    tags: list[TagSettings | DerivedSettings] = [*device.read_tags, *device.derived]
     processed = sum(tag.process is not None for tag in tags)
     watched = sum(tag.alarms is not None for tag in tags) + len(device.alarms)
     return f"    processing: {processed} tags processed, {len(device.derived)} derived, alarms on {watched}"
