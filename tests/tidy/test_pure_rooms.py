@@ -53,6 +53,7 @@ PURE = [
     "edge/fieldline_edge/drivers/modbus/health.py",
     "edge/fieldline_edge/drivers/modbus/line.py",
     "edge/fieldline_edge/drivers/modbus/line_settings.py",
+    "edge/fieldline_edge/drivers/modbus/patience.py",
     "edge/fieldline_edge/drivers/modbus/plan.py",
     "edge/fieldline_edge/drivers/modbus/protocol/*.py",
     "edge/fieldline_edge/drivers/modbus/refusals.py",

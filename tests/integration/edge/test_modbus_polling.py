@@ -181,6 +181,8 @@ async def test_dead_units_leave_the_good_ones_their_polls(dead: int) -> None:
         counts = stats.groups[""]
         assert counts.polls_missed <= 0.05 * (counts.polls + counts.polls_missed)
         assert counts.polls_skipped == 0
+    in_vain = [n for n, request in enumerate(server.requests) if request.unit <= dead]
+    assert len(in_vain) <= 9 * dead, "growing pauses"
     for stats in driver.device_stats[:dead]:
         assert stats.quality is Quality.BAD_TIMEOUT
         assert stats.answered_at_ns == 0

@@ -12,6 +12,7 @@ from fieldline_edge.drivers.base import Clock
 from fieldline_edge.drivers.modbus.client import DeviceRefused, NoAnswer, NoConnection, Stopping, WrongAnswer
 from fieldline_edge.drivers.modbus.group import Group, Part, groups_of, holes_of
 from fieldline_edge.drivers.modbus.health import BlockHealth, Change, DeviceHealth, Look
+from fieldline_edge.drivers.modbus.patience import Patience
 from fieldline_edge.drivers.modbus.plan import Block, Range, gaps
 from fieldline_edge.drivers.modbus.refusals import Refusals, search
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
@@ -61,8 +62,8 @@ class Harvest:
 class Asker:
     """Asks one device for the requests of its groups, at most `in_flight_max` at once, the groups by turns.
 
-    `name` is for the log. `deliver` takes readings that should not wait for the end of a poll. `found` is called when
-    the device answers after it was lost.
+    `name` is its full name. `patience` is shared by the devices on the line. `deliver` takes readings that should not
+    wait for the end of a poll. `found` is called when the device answers after it was lost.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Asker:
         source: BlockSource,
         clock: Clock,
         seed: int,
-        in_flight_max: int,
+        patience: Patience,
         deliver: Callable[[list[Reading]], None],
         found: Callable[[], None],
     ) -> None:
@@ -92,14 +93,19 @@ class Asker:
         self._settings = device
         self._source = source
         self._clock = clock
-        self._in_flight_max = in_flight_max
-        self._turnstile = asyncio.Semaphore(in_flight_max)
+        self._patience = patience
+        self._silence_costs_s = device.timeout_ms / 1000 + device.line.quiet_s
+        self._in_flight_max = device.in_flight_max
+        self._turnstile = asyncio.Semaphore(device.in_flight_max)
         self._deliver = deliver
         self._found = found
 
     async def ask(self, group: Group) -> "Harvest | None":
         """What can be had of a group now; None if the device is left alone for the moment."""
-        look = self.health.begin(self._clock.monotonic())
+        now_s = self._clock.monotonic()
+        if self._is_silent and not self._patience.may_ask(now_s):
+            return None
+        look = self.health.begin(now_s)
         if look is None:
             return None
         harvest = Harvest()
@@ -107,7 +113,16 @@ class Asker:
             await self._look(group, look, harvest)
         finally:
             self.health.end(look)
+        if self._is_silent:
+            self._patience.asked_in_vain(self._name, self._clock.monotonic(), cost_s=self._silence_costs_s)
+        else:
+            self._patience.answered(self._name)
         return harvest
+
+    @property
+    def _is_silent(self) -> bool:
+        """Lost while there is a connection: without one, asking holds up nobody."""
+        return self.health.quality.is_bad and self.health.quality is not Quality.BAD_NOT_CONNECTED
 
     async def _look(self, group: Group, look: Look, harvest: Harvest) -> None:
         group.replan(self.refusals, self.health)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fieldline.model import DeviceId
 from fieldline_edge.drivers.base import Clock, DeviceStats, DriverStats, Sink, SystemClock
 from fieldline_edge.drivers.modbus.client import Connection
+from fieldline_edge.drivers.modbus.patience import Patience
 from fieldline_edge.drivers.modbus.poller import Poller
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
 
@@ -37,6 +38,7 @@ class ModbusDriver:
             stats=self.stats,
             source=random.Random(f"{seed}/{line.key}"),
         )
+        patience = Patience(len(devices), source=random.Random(f"{seed}/{line.key}/patience"))
         self._pollers = [
             Poller(
                 device,
@@ -46,7 +48,7 @@ class ModbusDriver:
                 clock=clock,
                 stats=self.stats,
                 seed=seed,
-                in_flight_max=line.in_flight_max,
+                patience=patience,
             )
             for device in devices
         ]

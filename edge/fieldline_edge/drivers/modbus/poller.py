@@ -8,6 +8,7 @@ from fieldline.model import Quality, Reading
 from fieldline_edge.drivers.base import Clock, DeviceStats, DriverStats, GroupStats, Sink
 from fieldline_edge.drivers.modbus.asker import Asker, BlockSource, Harvest
 from fieldline_edge.drivers.modbus.group import Group, Part
+from fieldline_edge.drivers.modbus.patience import Patience
 from fieldline_edge.drivers.modbus.schedule import Schedule
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
 
@@ -35,7 +36,7 @@ class Poller:
         clock: Clock,
         stats: DriverStats,
         seed: int = 0,
-        in_flight_max: int = 1,
+        patience: Patience,
     ) -> None:
         self.device = device.device_id(site)
         self._period_ms = device.period_ms
@@ -48,7 +49,7 @@ class Poller:
             source=source,
             clock=clock,
             seed=seed,
-            in_flight_max=in_flight_max,
+            patience=patience,
             deliver=self._hand_over,
             found=self._wake_the_waiting,
         )
