@@ -120,6 +120,7 @@ async def test_a_device_that_is_silent_about_a_gap_is_read_around_it(
             await sink.until(lambda: (3, 7) in shapes(server.requests[asked:]))
             await sink.until(lambda: len(sink.puts["pump-1"]) >= seen + 8)
     assert {r.quality for put in sink.puts["pump-1"][seen:] for r in put} == {Quality.GOOD}, "nor does the new try hurt"
+    assert {len(put) for put in sink.puts["pump-1"][seen:]} == {len(tags)}, "one reading for each tag"
     assert "holding 3-9" in driver.device_stats[0].ranges_refused
 
 

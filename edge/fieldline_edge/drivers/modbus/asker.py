@@ -53,6 +53,11 @@ class Harvest:
         self.tries_left = _TRIES_PER_POLL
         self.served: set[str] = set()  # tags that a part of a refused request was read for
 
+    def forget_probe(self) -> None:
+        """Drop what a first question has brought that only wanted a sign of life."""
+        self.readings.clear()
+        self.served.clear()
+
     def taken(self) -> list[Reading]:
         """The readings so far, which are then no longer in here."""
         readings, self.readings = self.readings, []
@@ -150,6 +155,7 @@ class Asker:
             await self._ask(group, part, look, harvest)
         else:
             await self._try(group, group.values(part.block)[0], part.health, look, harvest)
+            harvest.forget_probe()  # the same value comes with the rest
 
     async def _ask_all(self, group: Group, parts: Sequence[Part], look: Look, harvest: Harvest) -> None:
         """Ask as many at once as the line takes."""
@@ -230,7 +236,10 @@ class Asker:
 
     async def _recheck(self, group: Group, look: Look, harvest: Harvest) -> None:
         """Try a few of the ranges again that were refused: a firmware may have changed, or a device was starting."""
-        for tried in self.refusals.due(self._clock.monotonic(), group.concerns):
+        due = self.refusals.due(self._clock.monotonic(), group.concerns)
+        if due:  # what has been read in this poll is not read twice
+            harvest.served.update(name for part in harvest.done for name in part.reader.tag_names)
+        for tried in due:
             good = await self._try(group, tried, self.health.trial(), look, harvest)
             if good is None:  # silence may be this device's way to refuse
                 if self.health.quality.is_good:
