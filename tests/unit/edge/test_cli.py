@@ -50,6 +50,17 @@ def test_check_says_what_would_be_done() -> None:
     )
 
 
+def test_check_shows_the_plan_of_every_poll_group() -> None:
+    told = edge("check", "edge/fieldline_edge/drivers/modbus/sample.yaml")
+
+    assert told.stdout.splitlines()[-5:-1] == [
+        "  hall-a/meter-1: modbus 127.0.0.1:502 unit 1, 8 tags in 3 groups",
+        "    no group: 5 tags in 1 request every 1000 ms, 4 addresses read over",
+        "    group fast: 1 tags in 1 request every 200 ms",
+        "    group nameplate: 2 tags in 1 request once",
+    ]
+
+
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_a_wrong_file_is_named_with_line_key_and_cure(tmp_path: Path, command: str) -> None:
     file = tmp_path / "g.yaml"
