@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 _CONNECT_TIMEOUT_S = 5.0
 _FILTERS_PER_REQUEST = 8  # what the stingiest broker we know of takes in one SUBSCRIBE
 _OUTGOING_MAX = 1000
+_SETTLE_S = 1.0
 _TAKEN_OVER = 0x8E
 _RETAINED_ONCE = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
 
@@ -88,6 +89,9 @@ class Session:
         self._stopping = True
         if self._will is not None:  # a broker tells it only of those who vanish
             self.publish(self._will)
+        if self._broker.session_s and self._link_is_up:
+            # A connection closed too early takes acknowledgements with it that the broker has not read yet.
+            self._client.settle(timeout_s=_SETTLE_S)
         self._client.disconnect()
         self._client.loop_stop()
 

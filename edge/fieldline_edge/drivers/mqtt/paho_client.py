@@ -10,6 +10,7 @@ import logging
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,10 @@ class Client(paho.Client):
     when_ended: Callable[[str], None] = staticmethod(lambda why: None)
     when_released: Callable[[int], None] = staticmethod(lambda number: None)
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._answered = threading.Event()
+
     def loop_forever(self, *args: Any, **options: Any) -> Any:
         """What paho's thread runs."""
         why = ""
@@ -53,6 +58,12 @@ class Client(paho.Client):
         except OSError as error:
             self.trouble = str(error) or type(error).__name__
             raise
+
+    def settle(self, *, timeout_s: float) -> None:
+        """Wait until the broker has read what was sent: it answers a ping behind it. Not from the client's thread."""
+        self._answered.clear()
+        self._send_pingreq()
+        self._answered.wait(timeout_s)
 
     def confirm(self, number: int, qos: int) -> None:
         """Tell the broker that a message of QoS 1 or 2 is safe. From any thread."""
@@ -85,6 +96,10 @@ class Client(paho.Client):
             _, message = self._in_messages.popitem()
             self._handle_on_message(message)
         return result
+
+    def _handle_pingresp(self) -> MQTTErrorCode:
+        self._answered.set()
+        return super()._handle_pingresp()
 
     def _handle_pubrel(self) -> MQTTErrorCode:
         packet = self._in_packet["packet"]
