@@ -16,6 +16,13 @@ command -v socat >/dev/null || missing+=(socat)
 command -v gcc >/dev/null || missing+=(gcc libc6-dev)
 command -v pkg-config >/dev/null || missing+=(pkg-config)
 pkg-config --exists libmodbus 2>/dev/null || missing+=(libmodbus-dev)
+# A Modbus device written in JavaScript, in a folder of its own; its serial ports are not needed.
+parts="${XDG_CACHE_HOME:-$HOME/.cache}/fieldline-test-parts"
+if command -v npm >/dev/null && [ ! -d "$parts/node_modules/modbus-serial" ]; then
+  mkdir -p "$parts"
+  npm install --prefix "$parts" --silent --no-audit --no-fund --omit=optional modbus-serial@8.0.25 >/dev/null ||
+    echo "npm could not install modbus-serial; its test will be skipped" >&2
+fi
 [ ${#missing[@]} -eq 0 ] && exit 0
 if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
   # Installing a broker must not start it: the tests start their own, on free ports.

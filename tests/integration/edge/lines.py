@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import shutil
+import socket
 import struct
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -27,6 +28,8 @@ from fieldline_edge.drivers.modbus.settings import RegisterKind
 DEADLINE_S = 10.0
 PATIENT_S = 5.0  # for answers that come
 BRIEF_S = 0.06  # for answers that do not
+
+NPM_PARTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fieldline-test-parts"
 
 FRAMINGS = [pytest.param(framing, id=framing.value) for framing in Framing]
 BUSES = [pytest.param(framing, id=framing.value) for framing in (Framing.RTU, Framing.ASCII)]
@@ -226,6 +229,27 @@ def libmodbus_program() -> Path:
     """The C device; without compiler or library the test is skipped, and fails where CI=true."""
     program = _libmodbus_program()
     return program if isinstance(program, Path) else missing(program)
+
+
+@asynccontextmanager
+async def modbus_serial_server() -> AsyncIterator[int]:
+    """The port of modbus-serial's server; without node or the package, which tools/test-parts.sh brings, a skip."""
+    node, modules = shutil.which("node"), NPM_PARTS / "node_modules"
+    if node is None or not (modules / "modbus-serial").is_dir():
+        missing("node or its package modbus-serial is not installed; install node, then run tools/test-parts.sh")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    script = Path(__file__).with_name("modbus_serial_server.js")
+    process = await asyncio.create_subprocess_exec(node, script, modules, str(port), stdout=asyncio.subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(DEADLINE_S):
+            assert await process.stdout.readline() == b"ready\n"
+        yield port
+    finally:
+        process.kill()
+        await process.communicate()
 
 
 class Cable:

@@ -32,6 +32,7 @@ from tests.integration.edge.lines import (
     cable,
     client_of,
     libmodbus_program,
+    modbus_serial_server,
 )
 
 _PYMODBUS_FRAMERS = {Framing.TCP: FramerType.SOCKET, Framing.RTU: FramerType.RTU, Framing.ASCII: FramerType.ASCII}
@@ -164,6 +165,20 @@ async def test_libmodbus_over_tcp() -> None:
             assert await client.read(499, 4) == [499, 9, 8, 502]
             with pytest.raises(DeviceRefused, match="exception code 2"):
                 await client.read(999, 2)
+
+
+async def test_a_server_written_in_javascript() -> None:
+    """modbus-serial from npm."""
+    async with modbus_serial_server() as port, client_of(Line(Network("127.0.0.1", port), Framing.TCP)) as client:
+        assert await client.read(0, 125) == list(range(125))
+        assert await client.read(7, 2, kind="input") == [1007, 1008]
+        assert await client.read(3, 10, kind="coil") == [1, 0, 0, 1, 0, 0, 1, 0, 0, 1]
+        await client.connection.write(WriteRegister(499, 7), unit=1, timeout_s=PATIENT_S)
+        await client.connection.write(WriteRegisters(500, [9, 8]), unit=1, timeout_s=PATIENT_S)
+        assert await client.read(498, 5) == [498, 7, 9, 8, 502]
+        with pytest.raises(DeviceRefused, match="exception code 2"):
+            await client.read(999, 2)
+        assert await client.read(0, 1) == [0]
 
 
 async def test_a_deaf_neighbour_is_waited_for(tmp_path: Path) -> None:
