@@ -3,6 +3,7 @@ those of the complaints that users of other gateways have filed."""
 
 import asyncio
 import gc
+import socket
 import tracemalloc
 from contextlib import suppress
 from dataclasses import replace
@@ -262,6 +263,15 @@ async def test_a_device_that_accepts_and_hangs_up_is_left_alone_for_growing_paus
             with pytest.raises(NoConnection):
                 await client.read(100)
     assert server.connections == 1
+
+
+async def test_the_kernel_looks_after_an_idle_connection() -> None:
+    async with FaultLine(Framing.TCP) as server, client_of(server.line) as client:
+        await client.read(100)
+        wire: Any = client.connection._wire
+        line = wire._transport.get_extra_info("socket")
+        assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
 
 
 async def test_after_stop_nothing_is_asked_and_what_is_under_way_ends() -> None:

@@ -84,6 +84,14 @@ async def test_another_transactions_answer_is_nobodys() -> None:
     assert client.stats.answers_skipped == 1
 
 
+@pytest.mark.parametrize("framing", BUSES)
+async def test_bytes_that_are_no_answer_are_spoken_of(framing: Framing) -> None:
+    """What a wrong baud rate looks like."""
+    async with FaultLine(framing, lambda _, say: say(b"\x80\xff\x00")) as device, client_of(device.line) as client:
+        with pytest.raises(NoAnswer, match="3 octets came that are none: check baud"):
+            await client.read(100, timeout_s=BRIEF_S)
+
+
 @pytest.mark.parametrize("framing", FRAMINGS)
 async def test_an_answer_that_dribbles_in_byte_by_byte_is_taken(framing: Framing) -> None:
     async def dribble(ask: Ask, say: Say) -> None:

@@ -311,7 +311,9 @@ class Connection:
     def _give_up(self, ticket: int) -> None:
         answer = self._answers.get(ticket)
         if answer is not None and not answer.done():
-            answer.set_exception(NoAnswer("no answer in time"))
+            heard = self._framer.heard
+            noise = f"; {heard} octets came that are none: check baud, parity, wiring and framing" if heard else ""
+            answer.set_exception(NoAnswer(f"no answer in time{noise}"))
 
     # What the transport says.
 

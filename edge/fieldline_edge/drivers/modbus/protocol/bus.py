@@ -30,6 +30,7 @@ class BusFramer:
         self._frame = b""
         self._echo = b""
         self._buffer = bytearray()
+        self.heard = 0  # octets that have come since the question
         self.is_echoing = False  # requests come back, although nobody said so
 
     def ask(self, unit: int, request: Request[Any], *, owing: bool = False) -> tuple[int, bytes]:
@@ -38,6 +39,7 @@ class BusFramer:
         self._skip(len(self._buffer))
         frame = self._pack(unit, request.pdu)
         self._ticket += 1
+        self.heard = 0
         self._unit, self._request, self._owing = unit, request, owing
         self._frame = frame
         self._echo = frame if self._local_echo else b""
@@ -65,6 +67,7 @@ class BusFramer:
             self.octets_skipped += len(data)
             return []
         self._buffer += data
+        self.heard += len(data)
         if self._echo and not self._echo_has_come():
             return []
         if not self._local_echo and self._buffer.startswith(self._frame) and not isinstance(request, Write):

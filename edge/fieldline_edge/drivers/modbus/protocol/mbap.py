@@ -42,6 +42,11 @@ class TcpFramer:
         self._units.pop(ticket, None)
 
     @property
+    def heard(self) -> int:
+        """Octets of a frame that has not ended."""
+        return len(self._rest)
+
+    @property
     def is_amid(self) -> bool:
         """Whether a frame has begun and not ended. If its rest never comes, the next frame is taken for it."""
         return bool(self._rest)
