@@ -178,6 +178,7 @@ class Connection:
         exceptions_owed = self._debts.count(unit, self._clock.monotonic())
         while True:
             await self._wait_for_debts(request, unit, timeout_s)
+            self._check_patience(unit)
             try:
                 return await self._exchange(request, unit, timeout_s)
             except DeviceRefused:
@@ -228,8 +229,13 @@ class Connection:
     async def _wait_for_debts(self, request: Request[Any], unit: int, timeout_s: float) -> None:
         """Make sure that no older answer can be taken for the answer to this request."""
         while detour := self._debts.detour(unit, request, self._clock.monotonic()):
+            self._check_patience(unit)
             with suppress(DeviceRefused):  # an answer all the same, though not to be sure whose: see _failed
                 await self._exchange(detour, unit, timeout_s)
+
+    def _check_patience(self, unit: int) -> None:
+        if self._debts.is_full(unit, self._clock.monotonic()):
+            raise NoAnswer("it has left so many questions unanswered that it is asked nothing for a minute")
 
     async def _ready(self, timeout_s: float) -> Wire:
         """A connection on which it is time to send; the caller sends before it waits for anything else."""

@@ -23,9 +23,9 @@ from fieldline_edge.drivers.modbus.protocol.pdu import (
 
 __all__ = ["Debts"]
 
-# A device that has not answered for a minute will not: it was off, or on another line.
+# No answer is more than a minute late: the device was off, or is on another line.
 _OWED_S = 60.0
-_OWED_MAX = 8  # per unit; beyond, the oldest is forgotten
+_OWED_MAX = 16  # per unit; then it is not asked before the oldest has run out
 
 _Look = tuple[int, int]  # function code, bytes of the answer
 
@@ -40,7 +40,6 @@ class Debts:
         """The request got no answer, or not the right one: it may still come."""
         owed = self._owed.setdefault(unit, [])
         owed.append((now_s + _OWED_S, _look(request)))
-        del owed[:-_OWED_MAX]
 
     def settle(self, unit: int) -> None:
         """The unit has answered a question in a way no older one can have been answered."""
@@ -62,6 +61,10 @@ class Debts:
         while owed and owed[0][0] <= now_s:
             del owed[0]
         return len(owed)
+
+    def is_full(self, unit: int, now_s: float) -> bool:
+        """Whether the unit owes so much that it must not be asked anything now."""
+        return unit in self._owed and self.count(unit, now_s) >= _OWED_MAX
 
     def detour(self, unit: int, request: Request[Any], now_s: float) -> Request[Any] | None:
         """The question to ask before `request`, because its answer could be taken for an owed one; None: no need."""

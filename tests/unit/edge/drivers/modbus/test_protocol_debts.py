@@ -61,6 +61,16 @@ def test_debts_belong_to_a_unit_and_end_by_an_answer_or_after_a_minute() -> None
     assert not debts.owes(1, 60.0)
 
 
+def test_who_owes_too_much_is_not_asked_until_the_oldest_debt_has_run_out() -> None:
+    debts = Debts()
+    for number in range(16):
+        assert not debts.is_full(1, 20.0)
+        debts.owe(1, READ, float(number))
+    assert debts.is_full(1, 59.0)
+    assert not debts.is_full(2, 59.0)
+    assert not debts.is_full(1, 60.0)
+
+
 def test_an_exception_settles_one_debt_only() -> None:
     debts = Debts()
     debts.owe(1, READ, 0.0)
@@ -78,5 +88,5 @@ def test_a_detour_looks_like_nothing_that_is_owed(requests: list[Request[object]
     for request in requests:
         debts.owe(1, request, 0.0)
     detour = debts.detour(1, requests[-1], 1.0)
-    owed = {(request.function, request.answer_bytes) for request in requests[-8:]}
+    owed = {(request.function, request.answer_bytes) for request in requests}
     assert detour is None or (detour.function, detour.answer_bytes) not in owed
