@@ -41,6 +41,7 @@ from fieldline_cloud.hub.metrics import HubCollector
 from fieldline_edge import cli as edge_cli
 from fieldline_edge.app import Gateway
 from fieldline_edge.metrics import GatewayCollector
+from fieldline_edge.profiles import load_profile, profile_names
 from fieldline_edge.settings import GatewaySettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -297,6 +298,7 @@ def build() -> dict[Path, str]:
         },
         DOCS / "how-to" / "share-work.md": {"share_work": _code(DOCS / "how-to" / "share_work.py")},
     }
+    pages[REFERENCE / "profiles.md"] = {"profiles": profiles_page()}
     for kind, model in settings_models().items():
         pages[REFERENCE / f"config-{kind}.md"] = {kind: settings_page(model)}
     for path, blocks in pages.items():
@@ -328,6 +330,25 @@ def _table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 def _cell(value: object) -> str:
     return " ".join(str(value).split()).replace("|", "\\|")
+
+
+# The device profiles.
+
+
+def profiles_page() -> str:
+    """A table of all profiles, and what each offers."""
+    known = [load_profile(name) for name in profile_names()]
+    rows = [(f"[`{one.name}`](#{one.name})", one.title, one.what, len(one.tags), one.checked.value) for one in known]
+    parts = [_table(("profile", "device", "what it is", "tags", "checked against"), rows)]
+    for one in known:
+        tags = [
+            (f"`{tag.name}`", f"{tag.kind.value} {tag.address}", tag.type.value, f"{tag.scale:g}", tag.unit)
+            for tag in one.tags
+        ]
+        manual = f"From: [{one.manual.title}]({one.manual.url}), {one.manual.revision}."
+        about = " ".join(filter(None, (manual, one.notes)))
+        parts += [f"## {one.name}", about, _table(("tag", "address", "type", "scale", "unit"), tags)]
+    return "\n\n".join(parts)
 
 
 # The commands.
