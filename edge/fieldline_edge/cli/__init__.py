@@ -19,6 +19,9 @@ _COMMANDS = {
     "reload": "fieldline_edge.cli.reload:reload",
     "check": "fieldline_edge.cli.check:check",
     "spool": "fieldline_edge.cli.spool:app",
+    "scan": "fieldline_edge.cli.scan:scan",
+    "probe": "fieldline_edge.cli.probe:probe",
+    "profiles": "fieldline_edge.cli.profiles:profiles",
 }
 
 

@@ -1,0 +1,1 @@
+"""From a device and a cable to a running configuration: finding, recognising, trying out."""
