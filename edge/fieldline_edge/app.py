@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fieldline.access_settings import hub_access
 from fieldline.model import DeviceId
@@ -16,6 +16,7 @@ from fieldline_edge.clock.keeper import ClockKeeper
 from fieldline_edge.clock.marks import ClockMarks
 from fieldline_edge.clock.port import GatewayClock
 from fieldline_edge.clock.synchronised import SyncSource, sync_source
+from fieldline_edge.commands.keeper import CommandKeeper
 from fieldline_edge.drivers import Clock, Driver, SystemClock, build_drivers
 from fieldline_edge.fleet import Fleet, end_tasks
 from fieldline_edge.intake import Intake
@@ -26,6 +27,9 @@ from fieldline_edge.service.heartbeat import Heartbeat
 from fieldline_edge.settings import GatewaySettings
 from fieldline_edge.spool import Spool
 from fieldline_edge.uplink import Uplink
+
+if TYPE_CHECKING:
+    from fieldline_edge.drivers.modbus.client import Connection
 
 __all__ = ["Gateway", "Part"]
 
@@ -105,6 +109,7 @@ class Gateway:
         self.fleet = Fleet(self.build_drivers(settings))
         self.heartbeat = Heartbeat(self.clock.monotonic)
         self.reloader = Reloader(self, file)
+        self.commands = CommandKeeper(settings, self._line_of, clock=self.clock)
         self.parts = [
             Part("spool", self.spool.run, apply=self._bound_spool),
             Part(
@@ -120,6 +125,7 @@ class Gateway:
             Part("heartbeat", self.heartbeat.run),
             Part("clock", self.keeper.run, early=True, open=self.keeper.open),
             Part("reloader", self.reloader.run, early=True),
+            Part("commands", self.commands.run, early=True, takes=("commands",), apply=self.commands.apply),
         ]
         self._running: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -155,6 +161,13 @@ class Gateway:
             seed=zlib.crc32(settings.name.encode()),  # jitter that differs between gateways
             safety=self.intake,
         )
+
+    def _line_of(self, key: str) -> "Connection | None":
+        """The connection that a driver has for a line now."""
+        for driver in self.drivers:
+            if getattr(driver, "line_key", None) == key:  # a Modbus driver; another kind has no lines
+                return getattr(driver, "connection", None)
+        return None
 
     def stop(self) -> None:
         """Ask `run` to end in good order; asked twice, it does not wait for the hub any more."""

@@ -42,6 +42,7 @@ class GatewayCollector(Collector):
         yield from self._devices()
         yield from self._running()
         yield from device_families(self._gateway.drivers, listed=self._listed())
+        yield self._commands()
         yield from self._process.collect()
 
     def health(self) -> dict[str, Any]:
@@ -88,6 +89,14 @@ class GatewayCollector(Collector):
         yield _counter("alerts_refused", "Alerts that no frame can hold.", intake.alerts_refused)
         yield _gauge("alerts_raised", "Alerts raised now.", len(processor.raised))
         yield _gauge("windows_held", "Windows open now.", processor.windows_held)
+
+    def _commands(self) -> Metric:
+        family = CounterMetricFamily(
+            "fieldline_edge_commands", "Commands to write to a device, by what became of them.", labels=["outcome"]
+        )
+        for outcome in ("done", "refused", "failed", "unknown", "repeated"):
+            family.add_metric([outcome], getattr(self._gateway.commands.stats, outcome))
+        return family
 
     def _spool(self) -> Iterator[Metric]:
         spool = self._gateway.spool

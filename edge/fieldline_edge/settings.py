@@ -14,6 +14,7 @@ from fieldline.addresses import is_loopback, parse_address
 from fieldline.config import FileSettings, Settings
 from fieldline.limits import BATCH_RAW_BYTES_MAX, BATCH_READINGS_MAX
 from fieldline.topics import check_name
+from fieldline_edge.commands.settings import CommandsSettings
 from fieldline_edge.drivers.modbus.line_settings import disagreements
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
 from fieldline_edge.drivers.mqtt.broker_settings import broker_conflicts
@@ -151,6 +152,8 @@ class GatewaySettings(FileSettings):
     """How readings are gathered into frames."""
     spool: SpoolSettings
     """Where frames wait until the hub has them."""
+    commands: CommandsSettings | None = None
+    """Writes to devices by command; left out: nothing is ever written."""
     metrics: MetricsSettings | None = None
     """Prometheus metrics; left out: no port is opened."""
     shutdown_drain_s: float = Field(default=2.0, ge=0, le=300)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fieldline_edge import cli as edge_cli
 from tests.tidy.tree import ROOT, files, text_of
 
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
@@ -29,7 +30,7 @@ def test_make_targets_in_documents_exist(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 def test_commands_in_documents_exist(document: Path) -> None:
     cloud = entry_points(group="fieldline.commands").names
-    edge = {"run", "check", "spool"}
+    edge = set(edge_cli._COMMANDS)
     text = text_of(document)
 
     unknown = {word for word in re.findall(r"^(?:\$ )?fieldline ([a-z]+)", text, re.MULTILINE) if word not in cloud}

@@ -19,13 +19,19 @@ __all__ = ["check"]
 
 def check(
     file: Annotated[Path, typer.Argument(help="Gateway file (kind: gateway).", metavar="GATEWAY.yaml")],
+    devices: Annotated[
+        bool, typer.Option("--devices", help="Read every Modbus device once, too, and say what came.")
+    ] = False,
 ) -> None:
     """Check a gateway file and print what it would do. Touches neither the network nor the spool.
 
-    Example: `fieldline-edge check config/gateway.yaml`
+    With --devices it then reads every Modbus device once: which tags answer, with what, in what time. A gateway may be
+    running meanwhile, but not on the same serial port.
 
-    Exit codes: 0 the file is right, 2 it is not: each mistake is one line on stderr with its place and its
-    cure.
+    Example: `fieldline-edge check config/gateway.yaml --devices`
+
+    Exit codes: 0 the file is right (and every tag has a good value), 1 some tags have none, 2 the file is wrong: each
+    mistake is one line on stderr with its place and its cure.
     """
     from fieldline.config import load
     from fieldline_edge.settings import GatewaySettings
@@ -33,6 +39,11 @@ def check(
     settings = load(file, GatewaySettings)
     for line in describe(settings):
         print(line)
+    if devices:
+        from fieldline_edge.cli._devices import check_devices
+
+        if not check_devices(settings):
+            raise typer.Exit(1)
 
 
 def describe(settings: "GatewaySettings") -> list[str]:
@@ -47,6 +58,7 @@ def describe(settings: "GatewaySettings") -> list[str]:
     ]
     if settings.metrics is not None:
         lines.append(f"metrics http://{settings.metrics.listen}/metrics")
+    lines += _commands_lines(settings)
     for device in settings.devices:
         if isinstance(device, ModbusDeviceSettings):
             lines.extend(_modbus_lines(device))
@@ -62,6 +74,17 @@ def _processing_line(device: "DeviceSettings") -> str:
     processed = sum(tag.process is not None for tag in tags)
     watched = sum(tag.alarms is not None for tag in tags) + len(device.alarms)
     return f"    processing: {processed} tags processed, {len(device.derived)} derived, alarms on {watched}"
+
+
+def _commands_lines(settings: "GatewaySettings") -> list[str]:
+    """What may be written, if anything says so."""
+    from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
+
+    modbus = [device for device in settings.devices if isinstance(device, ModbusDeviceSettings)]
+    tags = sum(tag.writable is not None for device in modbus for tag in device.tags)
+    if settings.commands is None:
+        return [f"commands: none, so the {tags} tags with 'writable' are never written"] if tags else []
+    return [f"commands: {tags} tags may be written, audit in {settings.commands.audit}"]
 
 
 def _modbus_lines(device: "ModbusDeviceSettings") -> list[str]:

@@ -30,6 +30,7 @@ class ModbusDriver:
         if any(device.line != line for device in devices):
             raise ValueError("a Modbus driver serves the devices of one line, set the same way; build one for each")
         clock = clock or SystemClock()
+        self.line_key = line.key
         self.stats = DriverStats()
         self._connection = Connection(
             line,
@@ -54,6 +55,11 @@ class ModbusDriver:
         ]
         self.devices: Sequence[DeviceId] = tuple(poller.device for poller in self._pollers)
         self.device_stats: Sequence[DeviceStats] = tuple(poller.stats for poller in self._pollers)
+
+    @property
+    def connection(self) -> Connection:
+        """The line's one connection, for whoever else must use the line: requests take turns on it."""
+        return self._connection
 
     async def run(self) -> None:
         """Poll until cancelled; then wait for the request in flight, and hand over what it brought."""

@@ -1,9 +1,9 @@
 """Settings of a Modbus device, checked before anything is asked of it."""
 
 from collections import deque
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from fieldline.config import Settings
 from fieldline_edge.drivers.modbus.line_settings import LineSettings
@@ -49,11 +49,24 @@ def check_rhythm(period_ms: int, phase_ms: int | None) -> None:
         raise ValueError(f"phase_ms: {phase_ms} is not within the period of {period_ms} ms; write less than that")
 
 
+def _for_editors(schema: dict[str, Any]) -> None:
+    """With a profile, `tags` may be left out, name a tag, or change one."""
+    schema["required"].remove("tags")
+    own: dict[str, Any] = {"anyOf": [{"required": ["address"]}, {"required": ["type"]}]}
+    changed = {"type": "object", "required": ["name"], "not": own}
+    tags = schema["properties"]["tags"]
+    tags["items"] = {"anyOf": [tags["items"], {"type": "string"}, changed]}
+
+
 class ModbusDeviceSettings(LineSettings, DeviceSettings):
     """One unit on a Modbus line."""
 
+    model_config = ConfigDict(json_schema_extra=_for_editors)
+
     driver: Literal["modbus"]
     """Says that this is a Modbus device."""
+    profile: str | None = None
+    """Name of a device profile, or path of one's own, that brings the tags; `tags` then chooses and changes them."""
     period_ms: int = Field(default=1000, ge=PERIOD_MS_MIN, le=86_400_000)
     """How often the device is read, in milliseconds, aligned to the clock."""
     phase_ms: int | None = Field(default=None, ge=0, lt=86_400_000)
@@ -73,6 +86,15 @@ class ModbusDeviceSettings(LineSettings, DeviceSettings):
     """Addresses that no request may touch, in any of the four kinds: pairs of first and last, like [[100, 120]]."""
     tags: Annotated[tuple[ModbusTagSettings, ...], Field(min_length=1)]
     """The values to read."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_the_profile(cls, device: Any) -> Any:
+        if not isinstance(device, dict) or "profile" not in device:
+            return device
+        from fieldline_edge.profiles import with_profile  # it knows our tags, so it cannot be loaded before us
+
+        return with_profile(device)
 
     @field_validator("holes")
     @classmethod

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
+from fieldline_edge.drivers.modbus.write_settings import WritableSettings, why_not_written
 from fieldline_edge.drivers.settings import TagSettings
 
 __all__ = [
@@ -182,6 +183,8 @@ class ModbusTagSettings(TagSettings):
     """How far an integer is moved to the right, after `mask`."""
     invalid: tuple[Raw | float, ...] = Field(default=(), max_length=16)
     """Raw values by which the device says that it has none, like 0x8000; as bits or as a number. Quality BAD."""
+    writable: WritableSettings | None = None
+    """Allows commands to write the tag, within limits of its own; left out: it is only read."""
     map: dict[Raw, Label] = Field(default_factory=dict, max_length=256)
     """Texts for raw numbers, like {0: stopped, 1: running}; a number that is not there is BAD_PARSE."""
 
@@ -217,6 +220,8 @@ class ModbusTagSettings(TagSettings):
         if self.type in (RegisterType.BOOL, RegisterType.STRING) and self.is_scaled:
             raise ValueError(f"type: {self.type.value} has no scale, offset, min or max; remove them")
         self._check_raw()
+        if self.writable is not None and (why := why_not_written(self)):
+            raise ValueError(f"writable: {why}")
         return self
 
     def _check_bit_kind(self) -> None:

@@ -1,0 +1,1 @@
+"""Writes to devices: off unless configured, allowed tag by tag, checked, audited."""
