@@ -35,14 +35,22 @@ class Gateway:
         batch, spool = settings.batch, settings.spool
         self.spool = Spool(
             spool.path,
-            bytes_max=spool.bytes_max,
+            bounds=spool.bounds(),
             memory_bytes_max=spool.memory_bytes_max,
             commit_ms_max=spool.commit_ms_max,
+            drain=spool.drain,
+            time_ns=self.clock.time_ns,
         )
         batcher = Batcher(linger_s=batch.linger_ms / 1000, readings_max=batch.readings_max, bytes_max=batch.bytes_max)
         self.intake = Intake(batcher, self.spool, clock=self.clock)
         access = hub_access(settings.hub_tls, settings.hub_token)
-        self.uplink = Uplink(settings.hub, name=settings.name, spool=self.spool, access=access)
+        self.uplink = Uplink(
+            settings.hub,
+            name=settings.name,
+            spool=self.spool,
+            access=access,
+            drain_bytes_per_s_max=spool.drain_bytes_per_s_max,
+        )
         self.drivers: list[Driver] = build_drivers(
             settings.devices,
             site=settings.site,

@@ -33,7 +33,9 @@ class Intake:
         self._sleeps_until_s = float("-inf")
         self._due = asyncio.Event()
         self._told_dropped = 0
+        self._moved = asyncio.Event()
         self.good = self.uncertain = self.bad = 0
+        self.not_taken = 0  # readings that came while the spool was full, and polling is to stop then
         self.refused = 0
 
     @property
@@ -41,11 +43,25 @@ class Intake:
         """Readings in the batcher."""
         return self._batcher.waiting
 
+    @property
+    def paused(self) -> bool:
+        """Whether drivers shall not poll: the spool is full, and what they bring now is only counted as missing."""
+        return self._spool.is_full
+
+    def skipped(self, readings: int) -> None:
+        """A poll was left out because of `paused`; so many readings are missing, and the hub is told."""
+        self.not_taken += readings
+        self._spool.lose(Loss(1, readings))
+
     def put(self, device: DeviceId, readings: Sequence[Reading]) -> None:
         """Take readings of one device. Never blocks, never raises."""
         if not readings:
             return
         count = len(readings)
+        if self._spool.is_full:
+            self._spool.polled(count)
+            self.skipped(count)
+            return
         doubtful = [reading.quality for reading in readings if reading.quality]
         bad = sum(quality >= Quality.BAD for quality in doubtful)
         good = count - sum(quality >= Quality.UNCERTAIN for quality in doubtful)
@@ -72,6 +88,14 @@ class Intake:
                     continue
                 await asyncio.sleep(0)
             slice_ends_s = self._clock.monotonic() + _SLICE_S
+
+    async def safe(self) -> None:
+        """Return once all readings put before are fsynced, or were dropped and counted."""
+        now_s = self._clock.monotonic()
+        while self._batcher.has_since(now_s):
+            self._moved.clear()
+            await self._moved.wait()
+        await self._spool.safe(self._spool.safe_mark())
 
     def flush(self) -> None:
         """Frame and spool everything now, due or not."""
@@ -100,3 +124,4 @@ class Intake:
             self._spool.lose(Loss(1, framed.refused))
         for entry in framed.entries:
             self._spool.put(entry)
+        self._moved.set()

@@ -10,7 +10,7 @@ import pytest
 from fieldline import Access, Tls
 from fieldline.wire.frames import ENCODING_MESSAGES, build_frame
 from fieldline_cloud.hub import Hub
-from fieldline_edge.spool import Entry, Spool
+from fieldline_edge.spool import Bounds, Entry, Spool
 from fieldline_edge.uplink import Uplink
 from tests.integration.cloud.harness import address, until
 from tests.integration.cloud.secure import EDGE_7, Pki, mtls_hub, now
@@ -21,7 +21,7 @@ FRAMES = 40
 @contextlib.asynccontextmanager
 async def sending(folder: Path, hub: Hub, tls: Tls, topic: str = "readings/site/edge-7/p") -> AsyncIterator[Uplink]:
     """An uplink with a spool of FRAMES frames behind it."""
-    spool = Spool(folder / "spool.db", bytes_max=1 << 22)
+    spool = Spool(folder / "spool.db", bounds=Bounds(1 << 22))
     await spool.open()
     for sequence in range(1, FRAMES + 1):
         spool.put(Entry(a_frame(sequence, topic), 1, 1))

@@ -13,7 +13,7 @@ from fieldline_edge.app import Gateway
 from fieldline_edge.drivers import DriverStats
 from fieldline_edge.metrics import GatewayCollector
 from fieldline_edge.settings import GatewaySettings
-from fieldline_edge.spool import Spool, read_state
+from fieldline_edge.spool import Bounds, Spool, read_state
 
 PUMP = DeviceId("demo", "hall", "pump")
 
@@ -98,7 +98,7 @@ async def test_a_cancelled_gateway_still_saves_what_it_has(tmp_path: Path) -> No
 
 
 async def test_a_spool_in_use_stops_the_start_before_any_device_is_read(tmp_path: Path) -> None:
-    first = Spool(tmp_path / "spool.db", bytes_max=1 << 20)
+    first = Spool(tmp_path / "spool.db", bounds=Bounds(1 << 20))
     await first.open()
     subject = gateway(tmp_path)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fieldline_edge.spool.policy import NO_LOSS, Entry, Writing
+from fieldline_edge.spool import Bounds
+from fieldline_edge.spool.policy import Entry, Writing
 from fieldline_edge.spool.store import Store
 
 PROGRAM = str(Path(sys.executable).with_name("fieldline-edge"))
@@ -25,9 +26,10 @@ def edge(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def spool_file(tmp_path: Path) -> Path:
-    store = Store.open(tmp_path / "spool.db", bytes_max=1 << 20)
-    store.commit(Writing([Entry(b"", 5, 10**18)] * 3, NO_LOSS, 15, 0, 0))
-    store.commit(Writing([], NO_LOSS, 15, 1, 0))
+    store = Store.open(tmp_path / "spool.db", bounds=Bounds(1 << 20))
+    store.commit(Writing([Entry(b"", 5, 10**18)], readings_polled=15))
+    store.commit(Writing([Entry(b"", 5, 10**18)] * 2, readings_polled=15))
+    store.commit(Writing(readings_polled=15, acked={1: 1}))
     store.close()
     return tmp_path / "spool.db"
 

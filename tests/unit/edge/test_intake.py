@@ -11,7 +11,7 @@ from fieldline_edge.batcher import Batch, Batcher
 from fieldline_edge.drivers.base import SystemClock
 from fieldline_edge.framing import Framer
 from fieldline_edge.intake import Intake
-from fieldline_edge.spool import Spool
+from fieldline_edge.spool import Bounds, Spool
 from fieldline_edge.spool.policy import with_gap
 
 PUMP = DeviceId("demo", "hall", "pump")
@@ -59,7 +59,7 @@ def test_a_reading_no_frame_can_hold_is_refused_and_the_others_go_on() -> None:
 async def running(
     tmp_path: Path, *, linger_s: float = 0.02, waiting_readings_max: int = 100_000
 ) -> AsyncIterator[tuple[Intake, Spool]]:
-    spool = Spool(tmp_path / "spool.db", bytes_max=1 << 22, commit_ms_max=0)
+    spool = Spool(tmp_path / "spool.db", bounds=Bounds(1 << 22), commit_ms_max=0)
     await spool.open()
     batcher = Batcher(linger_s=linger_s, readings_max=100, bytes_max=65536, waiting_readings_max=waiting_readings_max)
     intake = Intake(batcher, spool, clock=SystemClock())

@@ -88,6 +88,10 @@ class Poller:
 
     async def poll(self) -> None:
         """Read the device once and hand the readings over. Trouble with the device becomes their quality."""
+        if getattr(self._sink, "paused", False):  # a full spool whose policy is to stop
+            self._stats.polls_skipped += 1
+            self._sink.skipped(len(self._marks(set())))  # type: ignore[attr-defined]  # who can pause can count
+            return
         asked = self._health.begin_poll(self._clock.monotonic())
         if not asked:
             self._stats.polls_skipped += 1
