@@ -63,6 +63,18 @@ class Salvage:
     ) -> None:
         self._leave()
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is read meanwhile is of one moment, whatever the gateway goes on writing."""
+        if self._connection is not None:
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._connection is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+
     @property
     def state(self) -> State | None:
         """The numbers of the file, without its lanes; None if they cannot be read."""

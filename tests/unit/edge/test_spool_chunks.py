@@ -1,5 +1,7 @@
 """How frames lie together in rows, and how a row is thinned out."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,4 +99,4 @@ def test_thinning_again_and_again_loses_no_count(frames: list[tuple[str, int]], 
     assert left.readings + left.missing + behind == whole
     assert left.first == first
     assert kept[0].id - kept[0].skipped == first
-    assert all(part.id - part.skipped - 1 == before.id for before, part in zip(kept, kept[1:], strict=False))
+    assert all(part.id - part.skipped - 1 == before.id for before, part in pairwise(kept))
