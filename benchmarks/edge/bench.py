@@ -10,13 +10,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from benchmarks.edge import outage
 from benchmarks.harness import Worker, at_least, at_most, cpu_seconds, rss_mib
 from fieldline.observe import scrape
 
@@ -24,8 +25,21 @@ _REGISTERS = 50
 _WARM_UP_S = 6.0
 
 
-def run(*, quick: bool, data: Path | None) -> list[dict[str, Any]]:
-    """One row of figures for each size; `data` is not needed here."""
+GROUPS = {"devices": "what polling costs, by number of devices", "outage": "a backlog's size, draining, flash wear"}
+
+
+def run(*, quick: bool, data: Path | None, only: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Rows of the wanted groups; `data` is not needed here."""
+    rows: list[dict[str, Any]] = []
+    if not only or "devices" in only:
+        rows += _devices(quick=quick)
+    if not only or "outage" in only:
+        rows += outage.run(quick=quick)
+    return rows
+
+
+def _devices(*, quick: bool) -> list[dict[str, Any]]:
+    """One row of figures for each size."""
     seconds = 10.0 if quick else 30.0
     one = _measure(1, seconds)
     hundred = _measure(100, seconds)

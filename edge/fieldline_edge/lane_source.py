@@ -85,6 +85,7 @@ class LaneSource:
         if self._waits_s() > 0:
             return []
         behind = max(after + self._base, lane.first - 1)
+        bytes_max = self._allowance.at_once(bytes_max)
         found = await self._spool.read(behind, frames_max=frames_max, bytes_max=bytes_max, lane=self._number)
         self._check_epoch()
         frames = [(stored.sequence - self._base, with_gap(stored)) for stored in found]

@@ -148,7 +148,7 @@ def _policy(settings: "GatewaySettings") -> dict[str, int | float | str | None]:
 def _lane(lane: "Lane") -> dict[str, int | str | None]:
     """Sequences as the hub knows them."""
     return {
-        "carries": "alarms" if lane.base else "readings",
+        "carries": "alarms" if lane.is_urgent else "readings",
         "epoch": lane.epoch,
         "first": lane.first - lane.base,
         "last": None if lane.last is None else lane.last - lane.base,

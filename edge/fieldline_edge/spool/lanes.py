@@ -27,7 +27,7 @@ __all__ = [
     "wants_roll",
 ]
 
-# Ids of alarms begin here; on the wire they count from 1.
+# Ids of alarms begin here.
 URGENT_BASE = 1 << 62
 # An outage that was shorter than this leaves so little that nobody minds it coming first.
 _AWAY_S_MIN = 5.0
@@ -56,12 +56,17 @@ class Lane:
 
     @property
     def base(self) -> int:
-        """What an id of this lane is above its sequence on the wire."""
-        return URGENT_BASE if is_urgent(self.first) else 0
+        """What an id of this lane is above its sequence on the wire, which counts from 1 in each lane."""
+        return self.first - 1
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether it carries alarms."""
+        return is_urgent(self.first)
 
     def holds(self, id_: int) -> bool:
         """Whether the id is in its range."""
-        return self.first <= id_ and (id_ <= self.last if self.last is not None else is_urgent(id_) == bool(self.base))
+        return self.first <= id_ and (id_ <= self.last if self.last is not None else is_urgent(id_) == self.is_urgent)
 
 
 def is_urgent(id_: int) -> bool:
@@ -71,23 +76,23 @@ def is_urgent(id_: int) -> bool:
 
 def open_lane(lanes: Iterable[Lane]) -> Lane:
     """The lane to which readings are added."""
-    return next(lane for lane in lanes if lane.last is None and not lane.base)
+    return next(lane for lane in lanes if lane.last is None and not lane.is_urgent)
 
 
 def urgent_lane(lanes: Iterable[Lane]) -> Lane:
     """The lane to which alarms are added."""
-    return next(lane for lane in lanes if lane.last is None and lane.base)
+    return next(lane for lane in lanes if lane.last is None and lane.is_urgent)
 
 
 def closed_lanes(lanes: Iterable[Lane]) -> Sequence[Lane]:
     """Lanes of readings to which nothing is added any more, oldest first."""
-    found = [lane for lane in lanes if lane.last is not None and not lane.base]
+    found = [lane for lane in lanes if lane.last is not None and not lane.is_urgent]
     return sorted(found, key=lambda lane: lane.number)
 
 
 def urgent_lanes(lanes: Iterable[Lane]) -> Sequence[Lane]:
     """Lanes of alarms, oldest first: more than one only where a damaged spool was salvaged."""
-    return sorted((lane for lane in lanes if lane.base), key=lambda lane: lane.number)
+    return sorted((lane for lane in lanes if lane.is_urgent), key=lambda lane: lane.number)
 
 
 def lane_of(lanes: Iterable[Lane], id_: int) -> Lane | None:

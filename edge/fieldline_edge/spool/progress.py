@@ -61,7 +61,7 @@ class Progress:
         """Acks that the file does not know, by number of the lane; never beyond what it holds."""
         found: dict[int, int] = {}
         for lane in state.lanes:
-            following = state.urgent_next if lane.base else state.next_sequence
+            following = state.urgent_next if lane.is_urgent else state.next_sequence
             acked = min(self.acked(lane), following - 1 if lane.last is None else lane.last)
             if acked > lane.acked:
                 found[lane.number] = acked

@@ -15,6 +15,10 @@ class Allowance:
         self._level = float(bytes_per_s or 0)
         self._at_s: float | None = None
 
+    def at_once(self, nbytes: int) -> int:
+        """How much of so much is to be asked for at a time: a tenth of a second's worth."""
+        return nbytes if self._per_s is None else min(nbytes, max(1, self._per_s // 10))
+
     def wait_s(self, now_s: float) -> float:
         """Seconds until something may pass; 0: now."""
         if self._per_s is None:
@@ -22,7 +26,6 @@ class Allowance:
         since_s = 0.0 if self._at_s is None else max(0.0, now_s - self._at_s)
         self._at_s = now_s
         self._level = min(float(self._per_s), self._level + since_s * self._per_s)
-        # A tenth of a second's worth at a time: many small requests cost more than they are worth.
         return 0.0 if self._level > 0 else (self._per_s / 10 - self._level) / self._per_s
 
     def take(self, nbytes: int) -> None:

@@ -14,11 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from google.protobuf.message import DecodeError
+
 from fieldline.v1 import hub_pb2
 from fieldline_edge.spool import schema
-from fieldline_edge.spool.chunks import Chunk, parts
-from fieldline_edge.spool.lanes import URGENT_BASE, Lane
-from fieldline_edge.spool.policy import State
+from fieldline_edge.spool.chunks import Chunk, Part, pack, parts
+from fieldline_edge.spool.lanes import URGENT_BASE, Lane, lane_of
+from fieldline_edge.spool.policy import State, with_sequence
 from fieldline_edge.spool.tables import load_lanes, load_numbers
 
 __all__ = ["Salvage"]
@@ -37,6 +39,8 @@ class Salvage:
         self._how = how
         self._state: State | None = None
         self._last = [0, URGENT_BASE]  # youngest id of readings and of alarms
+        self._known: Sequence[Lane] | None = None
+        self._is_numbering_lost = False
         self.frames = 0
         self.holes = 0
         """Places at which rows could not be read."""
@@ -98,13 +102,18 @@ class Salvage:
         if self._connection is None:
             return ()
         return [
-            replace(lane, last=(self.urgent_next if lane.base else self.next_sequence) - 1)
+            replace(lane, last=(self.urgent_next if lane.is_urgent else self.next_sequence) - 1)
             if lane.last is None
             else lane
             for lane in self._lanes()
         ]
 
     def _lanes(self) -> Sequence[Lane]:
+        if self._known is None:
+            self._known = self._read_lanes()
+        return self._known
+
+    def _read_lanes(self) -> Sequence[Lane]:
         assert self._connection is not None
         try:
             if self._version != 1:
@@ -112,6 +121,7 @@ class Salvage:
             epoch, acked = self._connection.execute("SELECT epoch, acked_sequence FROM state").fetchone()
             return [Lane(1, epoch, 1, None, acked)]
         except (sqlite3.Error, TypeError):
+            self._is_numbering_lost = True
             log.warning("the numbering of the damaged spool is lost; what the hub has of it already it may store again")
             return [
                 Lane(1, schema.new_epoch(), 1, None, 0),
@@ -202,12 +212,15 @@ class Salvage:
             chunk = Chunk(*row[:7])
             if zlib.crc32(chunk.blob) != row[7]:
                 return None
-            *_, last = parts(chunk.blob, chunk.last, chunk.span)
-            base = URGENT_BASE if chunk.last > URGENT_BASE else 0
-            return (
-                chunk if hub_pb2.Frame.FromString(last.frame).sequence == last.id - base == chunk.last - base else None
-            )
-        except (TypeError, ValueError):  # a row of a broken page can hold anything
+            found = list(parts(chunk.blob, chunk.last, chunk.span))
+            lane = lane_of(self._lanes(), chunk.last)
+            if lane is None or found[-1].id != chunk.last:
+                return None
+            if self._is_numbering_lost:
+                return _renumbered(chunk, found, lane)
+            right = hub_pb2.Frame.FromString(found[-1].frame).sequence == chunk.last - lane.base
+            return chunk if right else None
+        except (TypeError, ValueError, DecodeError):  # a row of a broken page can hold anything
             return None
 
     def _leave(self) -> None:
@@ -215,3 +228,9 @@ class Salvage:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
+
+
+def _renumbered(chunk: Chunk, found: Sequence[Part], lane: Lane) -> Chunk:
+    """The frames with the sequences of a new numbering: of a field that is there twice the last one counts."""
+    again = [replace(part, frame=with_sequence(part.frame, part.id - lane.base)) for part in found]
+    return replace(chunk, span=max(chunk.span, 1), blob=pack(again))

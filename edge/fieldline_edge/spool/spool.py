@@ -148,6 +148,8 @@ class Spool:
         self._away_since_s = self._clock_s()
         self._rolls = self.drain is DrainOrder.NEWEST_FIRST and self._state.frames > 0
         self._look_at_bound()
+        if self._rolls:  # before anything is sent: what waits must not come ahead of what is read now
+            await self.flush()
 
     async def close(self) -> None:
         """Write what waits, if the disk takes it, and let the file go. May be called twice."""
@@ -202,7 +204,7 @@ class Spool:
 
     def next_id(self, lane: Lane) -> int:
         """The id that the next frame of an open lane gets."""
-        return self.state.urgent_next if lane.base else self.state.next_sequence
+        return self.state.urgent_next if lane.is_urgent else self.state.next_sequence
 
     def is_done(self, lane: Lane) -> bool:
         """Whether a closed lane has nothing left that the hub lacks."""
@@ -240,7 +242,7 @@ class Spool:
         of = self._lane(lane)
         if of is None or not self._progress.acknowledge(of, id_):
             return
-        if of.last is None and not of.base:
+        if of.last is None and not of.is_urgent:
             self._recent.forget(id_)
         if self._ack_since_s is None:
             self._ack_since_s = self._clock_s()
@@ -286,7 +288,7 @@ class Spool:
             if of is None:
                 return []
             found: list[Stored] | None = None
-            if of.last is None and not of.base:
+            if of.last is None and not of.is_urgent:
                 found = self._recent.after(after, frames_max=frames_max, bytes_max=bytes_max)
             if found is None:
                 found = await self._read_file(of, after, frames_max, bytes_max)
@@ -339,7 +341,7 @@ class Spool:
                 return
 
     def _last_of(self, lane: Lane) -> int:
-        return self.state.last_urgent if lane.base else self.state.last_frame
+        return self.state.last_urgent if lane.is_urgent else self.state.last_frame
 
     async def renew_epoch(self, lane: int | None = None) -> bool:
         """Start a new identity for a lane's numbering, because the hub knows more frames of this one than we do.

@@ -46,9 +46,14 @@ class Store:
         self._inode = path.stat().st_ino
         self._page_bytes = int(connection.execute("PRAGMA page_size").fetchone()[0])
         self.state = load_state(connection)
-        self.used_bytes = self._used_bytes()
+        self._used, self._free = self._pages()
         self.bound = bounds.bytes_max
         self._meter = WalMeter(path, page_bytes=self._page_bytes)
+
+    @property
+    def used_bytes(self) -> int:
+        """What is used of the file, as of the last commit."""
+        return self._used * self._page_bytes
 
     @property
     def bytes_written(self) -> int:
@@ -251,17 +256,18 @@ class Store:
 
     def _make_room(self, state: State, writing: Writing, bound: int) -> State:
         """Until the file's used pages fit the bound, with 1/64 to spare; the newest frames are never dropped."""
-        while (over := self._used_bytes() - bound) > 0 and state.frames > 1:
+        while True:
+            self._used, self._free = self._pages()
+            over = self.used_bytes - bound
+            if over <= 0 or state.frames <= 1:
+                return state
             smaller = self._room.give_way(state, writing, over, bound // 64)
             if smaller is None:
-                break
+                return state
             state = smaller
-        self.used_bytes = self._used_bytes()
-        return state
 
     def _bound_bytes(self) -> int:
-        used, free = self._pages()
-        size = (used + free) * self._page_bytes
+        size = (self._used + self._free) * self._page_bytes
         disk = os.statvfs(self._path.parent)
         coming = size - self._path.stat().st_size  # pages that are in the write-ahead log alone, for now
         return bound_bytes(
@@ -271,21 +277,17 @@ class Store:
             left_bytes=disk.f_bavail * disk.f_frsize - coming,
         )
 
-    def _used_bytes(self) -> int:
-        used, _ = self._pages()
-        return used * self._page_bytes
-
     def _pages(self) -> tuple[int, int]:
         (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
         (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
         return pages - free, free
 
     def _vacuum(self) -> None:
-        used, free = self._pages()
-        if pages := vacuum_pages(used=used, free=free):
+        if pages := vacuum_pages(used=self._used, free=self._free):
             with contextlib.suppress(sqlite3.Error):  # giving pages back can wait; the commit itself has succeeded
                 # execute() would take a single step of it, which is a single page.
                 self._connection.executescript(f"PRAGMA incremental_vacuum({pages})")
+                self._used, self._free = self._pages()
 
 
 def _missing(reader: sqlite3.Connection, before: int, id_: int) -> int:

@@ -61,7 +61,7 @@ class Tables:
             entries = [entry for entry in entries if not entry.urgent]
         if not entries:
             return state, []
-        state, stored = self._append(state, entries, state.next_sequence, 0)
+        state, stored = self._append(state, entries, state.next_sequence, open_lane(state.lanes).base)
         following = state.next_sequence + len(entries)
         oldest_at_ns = entries[0].at_ns if state.oldest_at_ns is None else state.oldest_at_ns
         return replace(state, next_sequence=following, last_frame=following - 1, oldest_at_ns=oldest_at_ns), stored

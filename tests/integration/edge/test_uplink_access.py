@@ -52,7 +52,7 @@ async def test_a_revoked_gateway_keeps_its_spool_says_so_once_and_goes_on_with_a
     async with mtls_hub(tmp_path / "hub", pki, EDGE_7) as hub, sending(tmp_path, hub, tls) as uplink:
         await until(lambda: uplink.refusals >= 4)
         assert hub.broker.tail == 0
-        assert uplink._spool.state.frames == FRAMES
+        assert uplink.spool.state.frames == FRAMES
         assert caplog.text.count("the hub refuses our frames") == 1
         assert "was revoked" in caplog.text
 
@@ -84,5 +84,5 @@ async def test_a_topic_that_is_not_granted_stays_in_the_spool(tmp_path: Path, ca
         await until(lambda: uplink.refusals >= 2)
 
         assert hub.broker.tail == 0
-        assert uplink._spool.state.frames == FRAMES
+        assert uplink.spool.state.frames == FRAMES
     assert "may not publish" in caplog.text

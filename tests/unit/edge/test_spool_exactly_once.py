@@ -134,8 +134,12 @@ class Life:
 
     async def commit(self) -> None:
         assert await self.spool.flush(trim=self.dice.random() < 0.5)
-        self.safe += self._unsafe
-        self._unsafe.clear()
+        self.note_commit()
+
+    def note_commit(self) -> None:
+        if not len(self.spool.held):
+            self.safe += self._unsafe
+            self._unsafe.clear()
 
     async def step(self) -> None:
         match self.dice.choices(("put", "commit", "stream", "away", "kill"), (40, 25, 60, 3, 1))[0]:
@@ -146,6 +150,7 @@ class Life:
                 await self.commit()
             case "stream":
                 await self.dice.choice(self.streams).step()
+                self.note_commit()  # a hub that comes back may have been reason for one
             case "away":
                 for stream in self.streams:
                     stream.cut()
@@ -200,7 +205,7 @@ def gap_at_the_end(spool: Spool) -> int:
 
 @pytest.mark.parametrize("drain", DrainOrder)
 @given(seed=st.integers(0, 1 << 32))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_without_a_bound_each_frame_is_stored_once_and_none_is_missing(drain: DrainOrder, seed: int) -> None:
     async def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -215,7 +220,7 @@ def test_without_a_bound_each_frame_is_stored_once_and_none_is_missing(drain: Dr
 @pytest.mark.parametrize("when_full", [WhenFull.DROP_OLDEST, WhenFull.THIN_OUT])
 @pytest.mark.parametrize("drain", DrainOrder)
 @given(seed=st.integers(0, 1 << 32))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_at_the_bound_what_is_missing_is_counted_and_told(drain: DrainOrder, when_full: WhenFull, seed: int) -> None:
     async def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
