@@ -51,6 +51,7 @@ class Intake:
     def skipped(self, readings: int) -> None:
         """A poll was left out because of `paused`; so many readings are missing, and the hub is told."""
         self.not_taken += readings
+        self._spool.polled(readings)  # as if they had been taken and dropped, so that the sums go on adding up
         self._spool.lose(Loss(1, readings))
 
     def put(self, device: DeviceId, readings: Sequence[Reading]) -> None:
@@ -59,7 +60,6 @@ class Intake:
             return
         count = len(readings)
         if self._spool.is_full:
-            self._spool.polled(count)
             self.skipped(count)
             return
         doubtful = [reading.quality for reading in readings if reading.quality]

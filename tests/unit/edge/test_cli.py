@@ -34,7 +34,7 @@ def spool_file(tmp_path: Path) -> Path:
     return tmp_path / "spool.db"
 
 
-@pytest.mark.parametrize("command", [["run"], ["check"], ["spool", "status"]])
+@pytest.mark.parametrize("command", [["run"], ["check"], ["spool", "status"], ["spool", "export"], ["spool", "import"]])
 def test_every_command_has_help_with_an_example(command: list[str]) -> None:
     told = edge(*command, "--help")
 
@@ -114,3 +114,27 @@ def test_an_unknown_log_level_is_refused() -> None:
 
     assert told.returncode == 2
     assert "use debug, info, warning or error" in told.stderr
+
+
+def test_a_backlog_is_exported_once_and_nothing_is_written_over(spool_file: Path, tmp_path: Path) -> None:
+    target = tmp_path / "carried.backlog"
+
+    nameless = edge("spool", "export", spool_file, target)
+    told = edge("spool", "export", spool_file, target, "--name", "gateway-1")
+    again = edge("spool", "export", spool_file, target, "--name", "gateway-1")
+
+    assert (nameless.returncode, told.returncode, again.returncode) == (2, 0, 2)
+    assert told.stdout == f"2 frames with 0 readings are in {target}\n"
+    assert "exists already" in again.stderr
+
+
+def test_import_names_what_is_no_backlog_and_a_hub_that_is_not_there(spool_file: Path, tmp_path: Path) -> None:
+    target = tmp_path / "carried.backlog"
+    edge("spool", "export", spool_file, target, "--name", "gateway-1")
+
+    no_backlog = edge("spool", "import", spool_file)
+    no_hub = edge("spool", "import", target, "--hub", "127.0.0.1:1")
+
+    assert (no_backlog.returncode, no_hub.returncode) == (2, 3)
+    assert "is no exported backlog" in no_backlog.stderr
+    assert "no hub at 127.0.0.1:1" in no_hub.stderr

@@ -131,3 +131,29 @@ async def test_what_is_dropped_before_the_spool_is_told_to_the_hub(tmp_path: Pat
         state = spool.state
         assert state.readings_polled == 121 == state.readings_spooled + state.readings_dropped
         assert frame.skipped_count == state.readings_dropped > 0
+
+
+async def test_while_a_full_spool_stops_polling_readings_are_counted_and_the_hub_is_told(tmp_path: Path) -> None:
+    async with running(tmp_path) as (intake, spool), asyncio.timeout(5):
+        spool.pause.is_on = True
+        assert intake.paused
+        intake.put(PUMP, readings(3))
+        intake.skipped(4)
+        spool.pause.is_on = False
+
+        intake.put(PUMP, readings(2))
+        await spool.wait(0)
+        (stored,) = await spool.read(0, frames_max=10, bytes_max=1 << 20)
+
+        frame = hub_pb2.Frame.FromString(with_gap(stored))
+        assert (intake.not_taken, frame.count, frame.skipped_frames, frame.skipped_count) == (7, 2, 2, 7)
+        assert spool.state.readings_polled == spool.state.readings_spooled + spool.state.readings_dropped == 9
+
+
+async def test_safe_returns_once_what_was_put_is_on_the_disk(tmp_path: Path) -> None:
+    async with running(tmp_path) as (intake, spool), asyncio.timeout(5):
+        intake.put(PUMP, readings(5))
+
+        await intake.safe()
+
+        assert spool.state.readings_spooled == 5
