@@ -61,6 +61,7 @@ PURE = [
     "edge/fieldline_edge/spool/progress.py",
     "edge/fieldline_edge/spool/rate.py",
     "edge/fieldline_edge/spool/recent.py",
+    "edge/fieldline_edge/spool/rolling.py",
     "cloud/fieldline_cloud/hub/core/*.py",
     "cloud/fieldline_cloud/hub/engines/base.py",
     "cloud/fieldline_cloud/hub/engines/segments/chunk.py",

@@ -20,16 +20,11 @@ from fieldline.client.backoff import Backoff
 from fieldline.errors import ConfigError
 from fieldline_edge.spool import schema
 from fieldline_edge.spool.bounds import Bounds, Pause
-from fieldline_edge.spool.lanes import (
-    DrainOrder,
-    Lane,
-    open_lane,
-    rolls_on_return,
-    wants_roll,
-)
+from fieldline_edge.spool.lanes import DrainOrder, Lane, open_lane
 from fieldline_edge.spool.policy import ACK_WAIT_S, Committed, Entry, Hold, Loss, State, Stored, Writing, commit_at_s
 from fieldline_edge.spool.progress import Progress
 from fieldline_edge.spool.recent import Recent
+from fieldline_edge.spool.rolling import Rolling
 from fieldline_edge.spool.store import Store
 from fieldline_edge.spool.threads import settled, wait_for
 
@@ -81,9 +76,7 @@ class Spool:
         self._polled_before = self._polled = 0
         self._progress = Progress()
         self._recent = Recent(_RECENT_BYTES_MAX)
-        self._away_since_s: float | None = None
-        self._lane_bytes = 0  # put into the open lane since it was begun
-        self._rolls = False  # close the open lane with the next commit
+        self._rolling = Rolling(drain, bytes_max=bounds.bytes_max)
         self._last_trim_s = self._last_old_s = float("-inf")
         self._put = self._safe = 0  # frames taken, and those of them that are safe or lost
         self._ack_since_s: float | None = None
@@ -145,10 +138,10 @@ class Spool:
             raise
         self._state = self._store.state
         self._polled_before = self._state.readings_polled
-        self._away_since_s = self._clock_s()
-        self._rolls = self.drain is DrainOrder.NEWEST_FIRST and self._state.frames > 0
+        self._rolling.lost(self._clock_s())
+        self._rolling.asked = self.drain is DrainOrder.NEWEST_FIRST and self._state.frames > 0
         self._look_at_bound()
-        if self._rolls:  # before anything is sent: what waits must not come ahead of what is read now
+        if self._rolling.asked:  # before anything is sent: what waits must not come ahead of what is read now
             await self.flush()
 
     async def close(self) -> None:
@@ -173,7 +166,7 @@ class Spool:
         """
         self._put += 1
         self.put_bytes += len(entry.frame)
-        self._lane_bytes += len(entry.frame)
+        self._rolling.put(len(entry.frame))
         self._hold.put(entry)
         self._changed.set()
 
@@ -262,20 +255,18 @@ class Spool:
 
     def link_lost(self) -> None:
         """The hub is away from now on."""
-        if self._away_since_s is None:
-            self._away_since_s = self._clock_s()
+        self._rolling.lost(self._clock_s())
 
     async def link_is_back(self) -> bool:
         """The hub is there. True if fresh frames go ahead of what waits: the open lane is another one from now on."""
-        away_s = 0.0 if self._away_since_s is None else self._clock_s() - self._away_since_s
-        if not rolls_on_return(order=self.drain, away_s=away_s, unsent=self._progress.has_unsent(self.state)):
-            self._away_since_s = None
+        if not self._rolling.on_return(self._clock_s(), unsent=self._progress.has_unsent(self.state)):
+            self._rolling.back()
             return False
         before = open_lane(self.state.lanes).number
-        self._rolls = True
+        self._rolling.asked = True
         if not await self.flush():
             return False
-        self._away_since_s = None
+        self._rolling.back()
         return open_lane(self.state.lanes).number != before
 
     async def read(self, after: int, *, frames_max: int, bytes_max: int, lane: int | None = None) -> list[Stored]:
@@ -401,14 +392,6 @@ class Spool:
 
     def _writing_of(self, entries: list[Entry], loss: Loss, *, trim: bool) -> Writing:
         now_s = self._clock_s()
-        away_s = 0.0 if self._away_since_s is None else now_s - self._away_since_s
-        roll = self._rolls or wants_roll(
-            order=self.drain,
-            away_s=away_s,
-            unsent=self._progress.has_unsent(self.state),
-            lane_bytes=self._lane_bytes,
-            bytes_max=self._bounds.bytes_max,
-        )
         if trim:
             self._last_trim_s = now_s
         look = self._bounds.age_s_max is not None and now_s - self._last_old_s >= _OLD_EVERY_S
@@ -420,7 +403,7 @@ class Spool:
             readings_polled=self.readings_polled,
             acked=self._progress.news(self.state) if trim else {},
             in_flight=self._progress.in_flight(self.state.lanes),
-            roll=roll,
+            roll=self._rolling.is_due(now_s, unsent=self._progress.has_unsent(self.state)),
             now_ns=self._time_ns() if look else None,
         )
 
@@ -445,8 +428,7 @@ class Spool:
         self.commits += 1
         self._last_commit_s = self._clock_s()
         if writing.roll:
-            self._rolls = False
-            self._lane_bytes = self._hold.bytes
+            self._rolling.rolled(self._hold.bytes)
         self._publish(committed)
         if self.failing:
             log.info("spool can be written again", extra={"readings_dropped": self._hold.dropped.readings})

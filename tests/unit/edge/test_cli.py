@@ -80,6 +80,7 @@ def test_status_prints_the_numbers_of_a_spool(spool_file: Path) -> None:
         "readings_dropped",
         "frames_dropped",
         "oldest_age_s",
+        "lanes",
     ]
     assert numbers["epoch"] > 0
     assert numbers["oldest_age_s"] > 0
