@@ -48,7 +48,7 @@ def status(
         print(json.dumps({**numbers, "lanes": [_lane(lane) for lane in state.lanes], **policy}))
         return
     for name, value in {**numbers, **policy}.items():
-        print(f"{name:21} {'-' if value is None else value}")
+        print(f"{name:18} {'-' if value is None else value}")
     for lane in state.lanes:
         print("lane " + "  ".join(f"{name} {'-' if value is None else value}" for name, value in _lane(lane).items()))
 
