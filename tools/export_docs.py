@@ -106,6 +106,8 @@ _DRIVER_SENTENCES = {
     "requests_timed_out": "Requests without an answer in time.",
     "requests_refused": "Requests answered with an exception code.",
     "requests_garbled": "Requests answered with something else than was asked for.",
+    "answers_skipped": "Modbus answers that came late, came twice, or answer what nobody asked.",
+    "octets_skipped": "Octets of noise and foreign frames on a serial line.",
     "readings": "Readings handed on.",
     "readings_bad": "Readings with a bad quality, of these.",
     "messages": "MQTT messages taken.",

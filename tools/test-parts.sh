@@ -5,6 +5,11 @@ set -euo pipefail
 missing=()
 command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || missing+=(mosquitto)
 command -v strace >/dev/null || missing+=(strace)
+command -v shellcheck >/dev/null || missing+=(shellcheck)
+command -v socat >/dev/null || missing+=(socat)
+command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+command -v pkg-config >/dev/null || missing+=(pkg-config)
+pkg-config --exists libmodbus 2>/dev/null || missing+=(libmodbus-dev)
 [ ${#missing[@]} -eq 0 ] && exit 0
 if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
   # Installing a broker must not start it: the tests start their own, on free ports.

@@ -54,6 +54,13 @@ class Batcher:
         self.waiting = 0  # readings in here now
         self.dropped = 0  # readings dropped since the start
 
+    def rebound(self, *, linger_s: float, readings_max: int, bytes_max: int) -> None:
+        """Other bounds from now on; what waits goes out by them."""
+        self._linger_s = linger_s
+        self._readings_max = readings_max
+        self._bytes_max = bytes_max
+        self._waiting_readings_max = max(self._waiting_readings_max, readings_max)
+
     def add(self, device: DeviceId, readings: Sequence[Reading], now_s: float) -> None:
         """Take readings of one device; full batches become due at once."""
         self.waiting += len(readings)

@@ -32,6 +32,10 @@ class Framer:
         self._level = level
         self._encoders: dict[DeviceId, ReadingEncoder] = {}
 
+    def forget(self, device: DeviceId) -> None:
+        """The device is gone: what was learned of its tags may go too."""
+        self._encoders.pop(device, None)
+
     def frame(self, batch: Batch, *, now_ns: int) -> Framed:
         """Frames of one batch, in order. A batch over the codec's limits is split until every part fits."""
         entries: list[Entry] = []

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from fieldline.model import DeviceId, Quality, Reading
 from fieldline_edge.batcher import Batch, Batcher
@@ -34,6 +34,7 @@ class Intake:
         self._due = asyncio.Event()
         self._told_dropped = 0
         self._moved = asyncio.Event()
+        self._held = False
         self.good = self.uncertain = self.bad = 0
         self.not_taken = 0  # readings that came while the spool was full, and polling is to stop then
         self.refused = 0
@@ -71,13 +72,40 @@ class Intake:
         self._spool.polled(count)
         self._batcher.add(device, readings, self._clock.monotonic())
         due_at_s = self._batcher.due_at_s()
-        if due_at_s is not None and due_at_s < self._sleeps_until_s:
+        if due_at_s is not None and not self._held and due_at_s < self._sleeps_until_s:
+            self._due.set()
+
+    def rebound(self, *, linger_s: float, readings_max: int, bytes_max: int) -> None:
+        """Other bounds of a batch from now on."""
+        self._batcher.rebound(linger_s=linger_s, readings_max=readings_max, bytes_max=bytes_max)
+        self._due.set()
+
+    def forget(self, devices: Iterable[DeviceId]) -> None:
+        """These devices are gone; frame what they left, and keep nothing of them."""
+        devices = list(devices)
+        if devices:
+            self.flush()
+        for device in devices:
+            self._framer.forget(device)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Inside, readings gather and no frame is made: every frame with the spool is from before."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
             self._due.set()
 
     async def run(self) -> None:
         """Frame and spool what is due, until cancelled."""
         slice_ends_s = self._clock.monotonic() + _SLICE_S
         while True:
+            if self._held:
+                self._due.clear()
+                await self._due.wait()
+                continue
             now_s = self._clock.monotonic()
             batch = self._batcher.pop_due(now_s)
             if batch is None:

@@ -3,17 +3,20 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from fieldline.errors import HubUnavailable
 from fieldline_edge.spool import Spool
 from fieldline_edge.spool.lanes import Lane
-from fieldline_edge.spool.policy import with_gap
+from fieldline_edge.spool.policy import Stored, with_gap
 from fieldline_edge.spool.rate import Allowance
 
-__all__ = ["LaneDone", "LaneSource"]
+__all__ = ["LaneDone", "LaneSource", "Outgoing"]
 
 log = logging.getLogger(__name__)
+
+Outgoing = Callable[[Sequence[Stored]], Awaitable[Sequence[Stored]]]
+"""Looks at frames on their way to the hub and may put them right; a frame keeps its id and its count."""
 
 
 class LaneDone(Exception):
@@ -36,6 +39,7 @@ class LaneSource:
         *,
         allowance: Allowance | None = None,
         leads: bool = False,
+        outgoing: Outgoing | None = None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.producer = producer
@@ -45,6 +49,7 @@ class LaneSource:
         self._spool = spool
         self._allowance = allowance or Allowance(None)
         self._leads = leads
+        self._outgoing = outgoing
         self._clock_s = clock_s
         self._put_bytes = spool.put_bytes
         self._renewed = False
@@ -87,6 +92,8 @@ class LaneSource:
         behind = max(after + self._base, lane.first - 1)
         bytes_max = self._allowance.at_once(bytes_max)
         found = await self._spool.read(behind, frames_max=frames_max, bytes_max=bytes_max, lane=self._number)
+        if self._outgoing is not None:
+            found = list(await self._outgoing(found))
         self._check_epoch()
         frames = [(stored.sequence - self._base, with_gap(stored)) for stored in found]
         self._allowance.take(sum(len(frame) for _, frame in frames))

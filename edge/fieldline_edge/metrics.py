@@ -4,6 +4,7 @@ Nothing is counted here: a scrape reads the plain integers that the parts keep a
 label look-up.
 """
 
+import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
@@ -15,8 +16,9 @@ from prometheus_client.registry import Collector
 from fieldline import __version__
 from fieldline_edge.app import Gateway
 from fieldline_edge.drivers import DriverStats
+from fieldline_edge.service.health import Signs, judge, page
 
-__all__ = ["GatewayCollector"]
+__all__ = ["GatewayCollector", "signs_of"]
 
 
 class GatewayCollector(Collector):
@@ -24,28 +26,25 @@ class GatewayCollector(Collector):
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        kinds = {device.device_id(gateway.settings.site): device.driver for device in gateway.settings.devices}
         self._process = ProcessCollector(registry=None)
-        self._drivers = [(kinds[driver.devices[0]], driver) for driver in gateway.drivers]
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
-        yield InfoMetricFamily("fieldline_edge_build", "Version of the gateway.", {"version": __version__})
+        build = {"version": __version__, "python": platform.python_version()}
+        yield InfoMetricFamily("fieldline_edge_build", "Version of the gateway.", build)
         yield from self._intake()
         yield from self._spool()
         yield from self._uplink()
         yield from self._driver_stats()
+        yield from self._devices()
+        yield from self._running()
         yield from self._process.collect()
 
     def health(self) -> dict[str, Any]:
-        """What /healthz answers. Not ok only while readings are at risk: a hub that is away is normal."""
-        spool = self._gateway.spool
-        return {
-            "ok": not spool.failing,
-            "spool": spool.failing or "ok",
-            "uplink": "connected" if self._gateway.uplink.connected else "away",
-            "backlog_frames": spool.state.frames,
-        }
+        """What /healthz answers."""
+        reload = self._gateway.reloader.state
+        outcome = {"tries": reload.tries, "problems": list(reload.problems)}
+        return page(judge(signs_of(self._gateway))) | {"version": __version__, "reload": outcome}
 
     def _intake(self) -> Iterator[Metric]:
         intake, spool = self._gateway.intake, self._gateway.spool
@@ -96,11 +95,88 @@ class GatewayCollector(Collector):
 
     def _driver_stats(self) -> Iterator[Metric]:
         yield _counter("driver_restarts", "Drivers restarted after a fault of ours.", self._gateway.driver_restarts)
+        site, devices = self._gateway.settings.site, self._gateway.settings.devices
+        kinds = {device.device_id(site): device.driver for device in devices}
+        # In the middle of a reload, a driver may speak for devices that the settings no longer name.
+        drivers = [(kinds[driver.devices[0]], driver) for driver in self._gateway.drivers if driver.devices[0] in kinds]
         for field in fields(DriverStats):
             sums: dict[str, int] = {}
-            for kind, driver in self._drivers:
+            for kind, driver in drivers:
                 sums[kind] = sums.get(kind, 0) + getattr(driver.stats, field.name)
             yield _by_driver(field.name, sums)
+
+    def _devices(self) -> Iterator[Metric]:
+        """One set of gauges for each device, up to `devices_max`; sums for all."""
+        gateway = self._gateway
+        settings = gateway.settings
+        listed = settings.metrics.devices_max if settings.metrics else 0
+        now_s = gateway.clock.monotonic()
+        up = _gauges("device_up", "1 if the last readings of the device held any good one.", "device")
+        quality = _gauges("device_quality", "Best quality among the last readings of the device.", "device")
+        age = _gauges("device_last_good_age_seconds", "Since the last good reading of the device.", "device")
+        sums = {"up": 0, "down": 0, "unknown": 0}
+        for index, device in enumerate(settings.devices):
+            state = gateway.board.state(device.device_id(settings.site))
+            sums["unknown" if state is None else "up" if state.up else "down"] += 1
+            if state is None or index >= listed:
+                continue
+            label = [f"{device.area}/{device.name}"]
+            up.add_metric(label, int(state.up))
+            quality.add_metric(label, int(state.quality))
+            if state.good_at_s is not None:
+                age.add_metric(label, max(0.0, now_s - state.good_at_s))
+        yield up
+        yield quality
+        yield age
+        by_state = _gauges("devices", "Devices by state; unknown ones have brought no readings yet.", "state")
+        for name, count in sums.items():
+            by_state.add_metric([name], count)
+        yield by_state
+        unlisted = max(0, len(settings.devices) - listed)
+        yield _gauge("devices_unlisted", "Devices over metrics.devices_max, without metrics of their own.", unlisted)
+
+    def _running(self) -> Iterator[Metric]:
+        gateway = self._gateway
+        keeper, reload, heartbeat = gateway.keeper, gateway.reloader.state, gateway.heartbeat
+        yield _gauge("loop_lag_seconds", "By how much the event loop was late at its last beat.", heartbeat.lag_s)
+        yield _gauge("loop_lag_seconds_max", "The most in the last minute.", heartbeat.lag_s_max)
+        yield _gauge("clock_synchronised", "1 while a time service keeps the clock.", int(keeper.synchronised))
+        yield _gauge("clock_trusted", "0 while readings are marked because of the clock.", int(keeper.trusted))
+        yield _gauge("clock_offset_seconds", "What the last correction added to stamps.", keeper.offset_ns / 1e9)
+        yield _counter("clock_jumps", "Steps of the synchronised clock.", keeper.jumps)
+        yield _counter("clock_corrected_frames", "Frames sent with corrected stamps.", keeper.corrected_frames)
+        yield _counter("config_reloads", "Times the file was read again.", reload.tries)
+        yield _counter("config_reloads_refused", "Of these, times it was wrong or needs a restart.", reload.refused)
+        yield _gauge("config_refused", "1 while the file on disk is not the one in force.", int(bool(reload.problems)))
+        yield _gauge("config_loaded_timestamp_seconds", "When the one in force was read.", reload.loaded_at_s)
+
+
+def signs_of(gateway: Gateway) -> Signs:
+    """What the parts of a gateway say now."""
+    spool, settings = gateway.spool, gateway.settings
+    states = {
+        f"{device.area}/{device.name}": gateway.board.state(device.device_id(settings.site))
+        for device in settings.devices
+    }
+    return Signs(
+        spool_failing=spool.failing,
+        spool_held_readings=spool.held.readings,
+        backlog_frames=spool.state.frames,
+        loop_silent_s=gateway.heartbeat.silent_s,
+        hub_connected=gateway.uplink.connected,
+        hub_error=gateway.uplink.last_error,
+        drivers=len(gateway.drivers),
+        driver_troubles=gateway.fleet.troubles,
+        devices=len(settings.devices),
+        devices_down=[name for name, state in states.items() if state is not None and not state.up],
+        clock_trusted=gateway.keeper.trusted,
+        clock_synchronised=gateway.keeper.synchronised,
+        config_problems=gateway.reloader.state.problems,
+    )
+
+
+def _gauges(name: str, text: str, label: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"fieldline_edge_{name}", text, labels=[label])
 
 
 def _counter(name: str, text: str, value: float) -> Metric:

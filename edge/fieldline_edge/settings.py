@@ -1,6 +1,7 @@
 """Settings of a gateway: a file with `kind: gateway`."""
 
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -13,6 +14,7 @@ from fieldline.addresses import is_loopback, parse_address
 from fieldline.config import FileSettings, Settings
 from fieldline.limits import BATCH_RAW_BYTES_MAX, BATCH_READINGS_MAX
 from fieldline.topics import check_name
+from fieldline_edge.drivers.modbus.line_settings import disagreements
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
 from fieldline_edge.drivers.mqtt.settings import MqttDeviceSettings
 from fieldline_edge.spool.bounds import Bounds, WhenFull
@@ -20,9 +22,12 @@ from fieldline_edge.spool.lanes import DrainOrder
 
 __all__ = [
     "BatchSettings",
+    "ClockSettings",
     "GatewaySettings",
     "MetricsSettings",
+    "ReloadOn",
     "SpoolSettings",
+    "Unsynchronised",
     "WhenFull",
     "split_address",
 ]
@@ -84,6 +89,31 @@ class SpoolSettings(Settings):
         return Bounds(self.bytes_max, self.age_s_max, self.when_full, self.thin_keep_every)
 
 
+class ReloadOn(Enum):
+    """When the file is read again while the gateway runs."""
+
+    SIGNAL = "signal"
+    WATCH = "watch"
+
+
+class Unsynchronised(Enum):
+    """What becomes of readings while the machine's clock has not been set by a time service."""
+
+    AUTO = "auto"
+    MARK = "mark"
+    TRUST = "trust"
+
+
+class ClockSettings(Settings):
+    """How far the clock of this machine is trusted."""
+
+    unsynchronised: Unsynchronised = Unsynchronised.AUTO
+    """While the clock is not synchronised: mark has readings say so and puts their times right later; trust takes the
+    clock as it is; auto marks where a time service runs and no clock with a battery is there, as on a Pi."""
+    jump_ms_min: int = Field(default=500, ge=10, le=3_600_000)
+    """Smallest step of the synchronised clock that is logged and counted."""
+
+
 class MetricsSettings(Settings):
     """Prometheus metrics at /metrics and a sign of life at /healthz."""
 
@@ -91,6 +121,8 @@ class MetricsSettings(Settings):
     """Address to serve on, like 127.0.0.1:9465; port 0 takes any free one."""
     allow_remote: bool = False
     """Must be true for an address that other machines can reach: nothing there asks for a password."""
+    devices_max: int = Field(default=500, ge=0, le=100_000)
+    """Most devices with metrics of their own, first come first served; all are in the sums."""
 
     @model_validator(mode="after")
     def _stays_at_home(self) -> "MetricsSettings":
@@ -122,7 +154,7 @@ class GatewaySettings(FileSettings):
     """Encryption on the way to the hub; left out: none, which a hub takes on its own machine alone."""
     hub_token: SecretStr | None = None
     """Token that says who we are, where there is no certificate. Write `${FIELDLINE_TOKEN}`, not the token itself."""
-    batch: BatchSettings = BatchSettings()
+    batch: BatchSettings = Field(default_factory=BatchSettings)
     """How readings are gathered into frames."""
     spool: SpoolSettings
     """Where frames wait until the hub has them."""
@@ -130,6 +162,10 @@ class GatewaySettings(FileSettings):
     """Prometheus metrics; left out: no port is opened."""
     shutdown_drain_s: float = Field(default=2.0, ge=0, le=300)
     """How long the gateway goes on sending after it was told to stop; the rest is sent after the next start."""
+    reload: ReloadOn = ReloadOn.SIGNAL
+    """When this file is read again: signal waits for SIGHUP (`systemctl reload`), watch also looks every 2 s."""
+    clock: ClockSettings = ClockSettings()
+    """How far the clock of this machine is trusted."""
     devices: tuple[DeviceSettings, ...]
     """The devices to read."""
 
@@ -138,7 +174,7 @@ class GatewaySettings(FileSettings):
     def _each_device_once(cls, devices: tuple[DeviceSettings, ...]) -> tuple[DeviceSettings, ...]:
         if not devices:
             raise ValueError("is empty; add at least one device")
-        if problems := _duplicates(devices):
+        if problems := [*_duplicates(devices), *_disagreements(devices)]:
             raise pydantic.ValidationError.from_exception_data(cls.__name__, problems)
         return devices
 
@@ -157,4 +193,20 @@ def _duplicates(
             )
             error = PydanticCustomError("value_error", "{message}", {"message": message})
             problems.append(InitErrorDetails(type=error, loc=(index, "name"), input=device.name))
+    return problems
+
+
+def _disagreements(devices: Sequence[ModbusDeviceSettings | MqttDeviceSettings]) -> list[InitErrorDetails]:
+    """Devices on one Modbus line that want it set differently."""
+    places = [(index, device) for index, device in enumerate(devices) if isinstance(device, ModbusDeviceSettings)]
+    problems: list[InitErrorDetails] = []
+    for position, first, difference in disagreements([device for _, device in places]):
+        index, device = places[position]
+        earlier, other = places[first]
+        message = (
+            f"{device.name!r} shares the line {device.line.key} with {other.name!r} (devices[{earlier}]), but they "
+            f"do not agree: {difference}; write the same in both"
+        )
+        error = PydanticCustomError("value_error", "{message}", {"message": message})
+        problems.append(InitErrorDetails(type=error, loc=(index,), input=device.name))
     return problems

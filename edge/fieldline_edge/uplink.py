@@ -15,12 +15,12 @@ from fieldline.client.link import Link
 from fieldline.client.producer import FrameProducer
 from fieldline.client.tasks import run_together
 from fieldline.errors import Refused, SequenceGap
-from fieldline_edge.lane_source import LaneDone, LaneSource
+from fieldline_edge.lane_source import LaneDone, LaneSource, Outgoing
 from fieldline_edge.spool import DrainOrder, Spool
 from fieldline_edge.spool.lanes import Lane
 from fieldline_edge.spool.rate import Allowance
 
-__all__ = ["Uplink"]
+__all__ = ["Outgoing", "Uplink"]
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,10 @@ class _Stream:
         return self._producer is not None and self._producer.connected
 
     @property
+    def last_error(self) -> str:
+        return self._producer.last_error if self._producer is not None else ""
+
+    @property
     def counts(self) -> tuple[int, int, int, int]:
         """Connects, frames sent, bytes sent, times the hub asked to wait."""
         now = self._producer
@@ -53,7 +57,12 @@ class _Stream:
     async def run(self, link: Link, next_lane: Callable[[], Awaitable[Lane]]) -> None:
         while True:
             source = LaneSource(
-                self._uplink.name, self._uplink.spool, await next_lane(), allowance=self._allowance, leads=self._leads
+                self._uplink.name,
+                self._uplink.spool,
+                await next_lane(),
+                allowance=self._allowance,
+                leads=self._leads,
+                outgoing=self._uplink.outgoing,
             )
             self._past, self._producer = self.counts, None
             self._producer = self._uplink.new_producer(source, link)
@@ -92,6 +101,7 @@ class Uplink:
         backoff: Backoff | None = None,
         refused_pause_s: float = 30.0,
         drain_bytes_per_s_max: int | None = None,
+        outgoing: Outgoing | None = None,
     ) -> None:
         self.name = name
         self.spool = spool
@@ -99,6 +109,7 @@ class Uplink:
         self._access = access
         self._backoff = backoff
         self._refused_pause_s = refused_pause_s
+        self.outgoing = outgoing
         self._said = ""
         allowance = Allowance(drain_bytes_per_s_max)
         in_order = spool.drain is DrainOrder.IN_ORDER
@@ -136,6 +147,17 @@ class Uplink:
     def rate_limited(self) -> int:
         """Times the hub asked us to wait, because we brought more than it lets us."""
         return sum(stream.counts[3] for stream in self._streams)
+
+    @property
+    def last_error(self) -> str:
+        """Why the hub does not take frames now; empty while it does."""
+        return "" if self.connected else self._said or self._main.last_error
+
+    def redirect(self, address: str, access: Access) -> None:
+        """Another hub, or another way to it, from the next `run` on; the counters go on."""
+        self._address = address
+        self._access = access
+        self._said = ""
 
     async def check(self) -> None:
         """ConfigError if the certificates cannot be read. Connects to nothing."""

@@ -52,6 +52,10 @@ class ConfigError(FieldlineError):
         super().__init__("\n".join(problems))
         self.problems = problems
 
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[str, ...]]:
+        """Travels between processes with its problems apart."""
+        return type(self), self.problems
+
 
 class LimitError(FieldlineError, ValueError):
     """A value is over a bound; the message names both."""

@@ -1,5 +1,5 @@
-"""Logging in the house style: an event and its fields; pretty on a terminal, one JSON object per line
-otherwise.
+"""Logging in the house style: an event and its fields; pretty on a terminal, with a priority and without a time in
+systemd's journal, one JSON object per line otherwise.
 
 Write `log.info("spool trimmed", extra={"frames": 3})`. Field names must not be those of a LogRecord (name,
 msg, args…).
@@ -7,11 +7,13 @@ msg, args…).
 
 import json
 import logging
+import os
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
-__all__ = ["JsonFormatter", "PrettyFormatter", "setup_logging"]
+__all__ = ["JournalFormatter", "JsonFormatter", "PrettyFormatter", "is_journal", "setup_logging"]
 
 _RECORD_FIELDS = frozenset(vars(logging.LogRecord("", 0, "", 0, "", None, None))) | {
     "message",
@@ -19,6 +21,7 @@ _RECORD_FIELDS = frozenset(vars(logging.LogRecord("", 0, "", 0, "", None, None))
     "taskName",
 }
 _COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
+_PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))  # syslog's, see sd-daemon(3)
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
 
 
@@ -60,6 +63,29 @@ class PrettyFormatter(logging.Formatter):
         return line
 
 
+class JournalFormatter(logging.Formatter):
+    """For systemd's journal: the priority as sd-daemon(3) wants it, event, fields. The journal keeps the time."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line, and the traceback below it; each line has its priority, or journald would guess."""
+        fields = "".join(f"  {name}={value}" for name, value in _fields(record).items())
+        lines = [(record.getMessage() + fields).translate(_CONTROL)]
+        if record.exc_info:
+            lines += self.formatException(record.exc_info).splitlines()
+        priority = next(number for level, number in _PRIORITIES if record.levelno >= level)
+        return "\n".join(f"<{priority}>{line}" for line in lines)
+
+
+def is_journal(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether `stream` leads to systemd's journal: JOURNAL_STREAM has its device and inode, see systemd.exec(5)."""
+    said = environment.get("JOURNAL_STREAM", "")
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # closed, or no file at all
+        return False
+    return said == f"{found.st_dev}:{found.st_ino}"
+
+
 def setup_logging(level: str = "INFO", *, stream: TextIO | None = None) -> None:
     """Send the log to `stream` (stderr), once: calling again replaces what the last call set up.
 
@@ -70,8 +96,7 @@ def setup_logging(level: str = "INFO", *, stream: TextIO | None = None) -> None:
     if number is None:
         raise ValueError(f"log level {level!r} is not known; use debug, info, warning or error")
     handler = logging.StreamHandler(stream)
-    terminal = stream.isatty()
-    handler.setFormatter(PrettyFormatter(colour=True) if terminal else JsonFormatter())
+    handler.setFormatter(_formatter(stream))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
@@ -81,6 +106,12 @@ def setup_logging(level: str = "INFO", *, stream: TextIO | None = None) -> None:
             "asyncio",
         ):  # they report as errors what we report as a bad quality, or handle
             logging.getLogger(library).setLevel(logging.CRITICAL if library == "pymodbus" else logging.WARNING)
+
+
+def _formatter(stream: TextIO) -> logging.Formatter:
+    if stream.isatty():
+        return PrettyFormatter(colour=True)
+    return JournalFormatter() if is_journal(stream) else JsonFormatter()
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

@@ -27,10 +27,12 @@ class Quality(IntEnum):
     """How far a reading can be trusted, and why not further. 0-63 good, 64-127 uncertain, 128-255 bad."""
 
     GOOD = 0
+    GOOD_CLOCK_CORRECTED = 1  # the time stamp was put right once the clock was synchronised
     UNCERTAIN = 64
     UNCERTAIN_STALE = 65  # the last known value, repeated
     UNCERTAIN_CLOCK = 66  # the time stamp comes from a clock that was not synchronised
-    BAD = 128
+    UNCERTAIN_CLAMPED = 67  # it was beyond its limits; the value is the nearer one
+    BAD = 128  # the device says that it has no value, or no other reason fits
     BAD_NOT_CONNECTED = 129  # no connection to the device
     BAD_TIMEOUT = 130  # connected, but no answer in time
     BAD_EXCEPTION = 131  # the device answered with an error code

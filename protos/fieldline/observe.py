@@ -2,13 +2,11 @@
 
 import json
 import threading
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import make_wsgi_app
-from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from fieldline.addresses import is_loopback, split_address
@@ -41,7 +39,8 @@ class MetricsServer:
             self._server = make_server(host, port, application, WSGIServer, _QuietHandler)
         except OSError as error:
             raise ConfigError(
-                f"metrics: cannot listen on {address}: {error.strerror or error}; choose another port"
+                f"metrics: cannot listen on {address}: {error.strerror or error}; "
+                "choose another port, or stop what listens there (ss -ltnp)"
             ) from error
         self.port: int = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
@@ -69,6 +68,11 @@ class _QuietHandler(WSGIRequestHandler):
 
 def scrape(url: str) -> dict[str, float]:
     """The samples of a /metrics page by name, summed over their labels; nothing if it cannot be read. Blocks."""
+    # Only those who look at a page pay for this, not those who serve one.
+    import urllib.request
+
+    from prometheus_client.parser import text_string_to_metric_families
+
     try:
         with urllib.request.urlopen(url, timeout=_SCRAPE_TIMEOUT_S) as answer:
             families = list(text_string_to_metric_families(answer.read().decode()))

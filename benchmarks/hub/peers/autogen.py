@@ -7,13 +7,7 @@ first needed: the folder FIELDLINE_BENCH_AUTOGEN names, otherwise `.venv-autogen
 rows say so. The clock runs from the first publish to the last message handled: the publisher is done long before.
 """
 
-import os
-import subprocess
-import sys
-from functools import cache
-from pathlib import Path
-
-from benchmarks.contest import Absent
+from benchmarks.environment import python_of
 from benchmarks.harness import Worker, free_port
 from benchmarks.hub.ours import percentiles
 
@@ -21,34 +15,10 @@ __all__ = ["latency", "path"]
 
 _MODULE = "benchmarks.hub.peers.autogen_worker"
 _WANTED = ("autogen-core==0.7.5", "autogen-ext[grpc]==0.7.5")
-_INSTALL_S = 600.0
-
-
-@cache
-def _python() -> Path:
-    """The interpreter of AutoGen's own environment, which is made if it is not there."""
-    home = Path(os.environ.get("FIELDLINE_BENCH_AUTOGEN") or Path(__file__).resolve().parents[3] / ".venv-autogen")
-    python, whole = home / "bin" / "python", home / ".autogen-0.7.5"
-    if not whole.exists():
-        print(f"installing AutoGen into {home} ...", file=sys.stderr)
-        _run(sys.executable, "-m", "venv", str(home))
-        _run(str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *_WANTED)
-        whole.touch()
-    return python
-
-
-def _run(*command: str) -> None:
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=_INSTALL_S)
-    except subprocess.CalledProcessError as error:
-        last = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise Absent(f"could not be installed: {last}") from error
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Absent(f"could not be installed: {error}") from error
 
 
 def _worker(role: str, *arguments: object) -> Worker:
-    return Worker(_MODULE, role, *arguments, python=_python())
+    return Worker(_MODULE, role, *arguments, python=python_of("autogen", "0.7.5", *_WANTED))
 
 
 def path(messages: int) -> dict[str, float]:

@@ -28,7 +28,7 @@ from benchmarks.contest import Absent
 from benchmarks.harness import Worker, free_port, hear, say, wait_for_port
 from benchmarks.hub.messages import check_in_order, expected, publishing
 
-__all__ = ["path"]
+__all__ = ["broker", "path"]
 
 _MODULE = "benchmarks.hub.peers.mosquitto"
 _TOPIC = "bench/path"
@@ -36,7 +36,7 @@ _IN_FLIGHT = 200
 
 
 @contextmanager
-def _broker() -> Iterator[int]:
+def broker() -> Iterator[int]:
     """The port of a fresh broker."""
     program = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     if program is None:
@@ -64,7 +64,7 @@ def _broker() -> Iterator[int]:
 def path(messages: int) -> dict[str, float]:
     """One publisher, one subscriber: messages acknowledged, and delivered, per second."""
     with (
-        _broker() as port,
+        broker() as port,
         Worker(_MODULE, "subscribe", port, messages) as subscriber,
         Worker(_MODULE, "publish", port, messages) as publisher,
     ):

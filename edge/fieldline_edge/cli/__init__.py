@@ -16,6 +16,7 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "run": "fieldline_edge.cli.run:run",
+    "reload": "fieldline_edge.cli.reload:reload",
     "check": "fieldline_edge.cli.check:check",
     "spool": "fieldline_edge.cli.spool:app",
 }

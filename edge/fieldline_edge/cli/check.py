@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from fieldline_edge.drivers.modbus.group import Group
     from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
     from fieldline_edge.drivers.mqtt.settings import MqttDeviceSettings
     from fieldline_edge.settings import GatewaySettings
@@ -45,25 +46,35 @@ def describe(settings: "GatewaySettings") -> list[str]:
         lines.append(f"metrics http://{settings.metrics.listen}/metrics")
     for device in settings.devices:
         if isinstance(device, ModbusDeviceSettings):
-            lines.append(_modbus_line(device))
+            lines.extend(_modbus_lines(device))
         else:
             lines.append(_mqtt_line(device))
     return lines
 
 
-def _modbus_line(device: "ModbusDeviceSettings") -> str:
-    from fieldline_edge.drivers.modbus.plan import Span, plan
+def _modbus_lines(device: "ModbusDeviceSettings") -> list[str]:
+    """One line for the device, and one for each of its poll groups if it has any."""
+    from fieldline_edge.drivers.modbus.group import groups_of
 
-    blocks = plan(
-        [Span(tag.kind, tag.address, tag.type.width) for tag in device.tags],
-        registers_max=device.registers_per_request_max,
-        gap_max=device.gap_registers_max,
-    )
+    place = f"  {device.area}/{device.name}: modbus {device.line} unit {device.unit}, "
+    groups = groups_of(device)
+    works = [_group_work(group, device) for group in groups]
+    if not device.groups:
+        return [place + works[0]]
+    named = zip(groups, works, strict=True)
+    lines = [f"    {f'group {group.name}' if group.name else 'no group'}: {work}" for group, work in named]
+    return [f"{place}{len(device.tags)} tags in {len(groups)} groups", *lines]
+
+
+def _group_work(group: "Group", device: "ModbusDeviceSettings") -> str:
+    from fieldline_edge.drivers.modbus.group import holes_of
+    from fieldline_edge.drivers.modbus.plan import plan, read_over
+
+    blocks = plan(group.spans, group.limits, holes_of(device))
     requests = "1 request" if len(blocks) == 1 else f"{len(blocks)} requests"
-    return (
-        f"  {device.area}/{device.name}: modbus {device.host}:{device.port} unit {device.unit}, "
-        f"{len(device.tags)} tags in {requests} every {device.period_ms} ms"
-    )
+    rhythm = f"every {group.period_ms} ms" if group.period_ms else "once"
+    over = read_over(group.spans, blocks)
+    return f"{len(group.tags)} tags in {requests} {rhythm}" + (f", {over} addresses read over" if over else "")
 
 
 def _mqtt_line(device: "MqttDeviceSettings") -> str:

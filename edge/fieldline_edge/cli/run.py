@@ -23,19 +23,14 @@ def run(
     used.
     """
     # Loaded here, so that --help and a mistyped option answer at once.
-    import asyncio
-
     from fieldline.config import load
     from fieldline.errors import ConfigError
     from fieldline.logs import setup_logging
+    from fieldline_edge.launch import launch
     from fieldline_edge.settings import GatewaySettings
 
     try:
         setup_logging(log_level)
     except ValueError as error:
         raise ConfigError(f"--log-level: {error}") from error
-    settings = load(file, GatewaySettings)
-
-    from fieldline_edge.cli._serve import serve
-
-    asyncio.run(serve(settings))
+    launch(file, load(file, GatewaySettings), log_level=log_level)

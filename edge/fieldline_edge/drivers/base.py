@@ -8,11 +8,11 @@ bad quality.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from fieldline.model import DeviceId, Reading
+from fieldline.model import DeviceId, Quality, Reading
 
-__all__ = ["Clock", "Driver", "DriverStats", "Sink", "SystemClock"]
+__all__ = ["Clock", "DeviceStats", "Driver", "DriverStats", "GroupStats", "HasDeviceStats", "Sink", "SystemClock"]
 
 
 class Clock(Protocol):
@@ -67,6 +67,8 @@ class DriverStats:
     requests_timed_out: int = 0
     requests_refused: int = 0  # answered with an exception code
     requests_garbled: int = 0  # answered with something else than was asked for
+    answers_skipped: int = 0  # late, twice, or of somebody nobody asked
+    octets_skipped: int = 0  # noise and foreign frames on a serial line
     readings: int = 0
     readings_bad: int = 0  # of these, with a bad quality
     messages: int = 0
@@ -81,7 +83,40 @@ class DriverStats:
     def count_readings(self, readings: Sequence[Reading]) -> None:
         """Count readings about to be handed to the sink."""
         self.readings += len(readings)
-        self.readings_bad += sum(1 for reading in readings if reading.quality.is_bad)
+        doubtful = [reading.quality for reading in readings if reading.quality]  # most are 0, which is GOOD
+        self.readings_bad += sum(quality.is_bad for quality in doubtful)
+
+
+@dataclass(slots=True)
+class GroupStats:
+    """Counters of one poll group since the driver was built; each means what it means in DriverStats."""
+
+    polls: int = 0
+    polls_failed: int = 0
+    polls_late: int = 0
+    polls_missed: int = 0
+    polls_skipped: int = 0
+
+
+@dataclass(slots=True)
+class DeviceStats:
+    """How one device is: what a person looks at who wants to know which of many is in trouble."""
+
+    device: DeviceId
+    groups: dict[str, GroupStats]  # by name; the empty one follows the device's own period
+    quality: Quality = Quality.GOOD  # good while it answers, or why it does not
+    answered_at_ns: int = 0  # Unix time of its last good answer; 0: never
+    ranges_refused: int = 0  # address ranges it has refused, and which are left out
+
+
+@runtime_checkable
+class HasDeviceStats(Protocol):
+    """A driver that knows how each of its devices is."""
+
+    @property
+    def device_stats(self) -> Sequence[DeviceStats]:
+        """One for each device, live."""
+        ...
 
 
 class Driver(Protocol):

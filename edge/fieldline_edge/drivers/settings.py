@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from enum import Enum
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
@@ -10,7 +11,7 @@ from fieldline.config import Settings
 from fieldline.model import DeviceId
 from fieldline.topics import check_name
 
-__all__ = ["DeviceSettings", "Host", "Name", "TagSettings", "check_unique_names"]
+__all__ = ["DeviceSettings", "Host", "Name", "OutOfRange", "TagSettings", "check_unique_names"]
 
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}\Z")
 
@@ -25,6 +26,13 @@ def _host(value: str) -> str:
 Name = Annotated[str, AfterValidator(check_name)]
 Host = Annotated[str, AfterValidator(_host)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class OutOfRange(Enum):
+    """What becomes of a value outside `min` and `max`."""
+
+    BAD = "bad"
+    CLAMP = "clamp"
 
 
 class TagSettings(Settings):
@@ -42,6 +50,9 @@ class TagSettings(Settings):
     """Smallest value the sensor can measure, after scaling; below it the quality is BAD_RANGE."""
     max: Finite | None = None
     """Largest value the sensor can measure, after scaling; above it the quality is BAD_RANGE."""
+    out_of_range: OutOfRange = OutOfRange.BAD
+    """Outside min and max: bad keeps the value and says BAD_RANGE, clamp takes the nearer limit and says
+    UNCERTAIN_CLAMPED."""
 
     @model_validator(mode="after")
     def _range_is_right(self) -> "TagSettings":
@@ -49,6 +60,8 @@ class TagSettings(Settings):
             raise ValueError("scale: 0 would make every value the same; leave it out, or write 1")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min: {self.min:g} is above max: {self.max:g}; exchange them")
+        if self.out_of_range is OutOfRange.CLAMP and self.min is None and self.max is None:
+            raise ValueError("out_of_range: clamp needs 'min' or 'max'; add one of them")
         return self
 
     @property

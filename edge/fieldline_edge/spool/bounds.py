@@ -37,6 +37,11 @@ class Pause:
         self._applies = when_full is WhenFull.STOP_POLLING
         self.is_on = False
 
+    def rebound(self, when_full: WhenFull) -> None:
+        """Another policy from now on."""
+        self._applies = when_full is WhenFull.STOP_POLLING
+        self.is_on = self.is_on and self._applies
+
     def look(self, *, used_bytes: int, bound_bytes: int) -> bool:
         """Judge anew; returns `is_on`."""
         if self._applies:

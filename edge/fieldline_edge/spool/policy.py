@@ -177,6 +177,11 @@ class Hold:
         self._count(entry, 1)
         self._keep_bound()
 
+    def rebound(self, bytes_max: int) -> None:
+        """Another bound from now on; over it, the oldest are dropped at once."""
+        self._bytes_max = bytes_max
+        self._keep_bound()
+
     def lose(self, loss: Loss) -> None:
         """Note readings that were lost before they became a frame."""
         self._loss += loss

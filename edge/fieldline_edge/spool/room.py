@@ -22,7 +22,7 @@ class Room:
 
     def __init__(self, tables: Tables, bounds: Bounds) -> None:
         self._tables = tables
-        self._bounds = bounds
+        self.bounds = bounds
         self._seen: dict[str, int] = {}
         self.dropped_up_to = 0
 
@@ -30,7 +30,7 @@ class Room:
         """Drop readings that are older than the bound by age. Alarms are kept, and so is what may be on its way."""
         if writing.now_ns is None:
             return state
-        too_old = older_than_ns(now_ns=writing.now_ns, age_s_max=self._bounds.age_s_max)
+        too_old = older_than_ns(now_ns=writing.now_ns, age_s_max=self.bounds.age_s_max)
         if too_old is None:
             return state
         ids = []
@@ -43,7 +43,7 @@ class Room:
 
     def give_way(self, state: State, writing: Writing, over_bytes: int, spare_bytes: int) -> State | None:
         """Free `over_bytes` and a little more, as the policy says; None if nothing may go."""
-        if self._bounds.when_full is WhenFull.THIN_OUT:
+        if self.bounds.when_full is WhenFull.THIN_OUT:
             thinned = self._thin(state, writing)
             if thinned.frames_dropped > state.frames_dropped:
                 return thinned
@@ -70,7 +70,7 @@ class Room:
         last = up_to
         for last, row_bytes, _ in self._tables.rows(after, up_to, besides=writing.in_flight, limit=_ROWS_MAX):
             dropped = state.frames_dropped
-            state = self._tables.thin(state, last, self._seen, self._bounds.keep_every)
+            state = self._tables.thin(state, last, self._seen, self.bounds.keep_every)
             if state.frames_dropped > dropped:
                 self.dropped_up_to = max(self.dropped_up_to, last)
             size += row_bytes

@@ -170,6 +170,16 @@ class Spool:
         self._hold.put(entry)
         self._changed.set()
 
+    def rebound(self, *, bounds: Bounds, memory_bytes_max: int, commit_ms_max: int) -> None:
+        """Other bounds from now on; a file or a memory that is over them shrinks with the next commit or frame."""
+        self._bounds = bounds
+        self.pause.rebound(bounds.when_full)
+        self._commit_s_max = commit_ms_max / 1000
+        self._hold.rebound(memory_bytes_max)
+        if self._store is not None:
+            self._store.rebound(bounds)
+        self._changed.set()
+
     def lose(self, loss: Loss) -> None:
         """Note readings that were dropped on the way here; the next frame's gap will tell the hub."""
         self._hold.lose(loss)
@@ -188,8 +198,7 @@ class Spool:
     async def safe(self, mark: int) -> None:
         """Return once everything put before `safe_mark` gave this is fsynced, or was lost to a bound and counted."""
         while self._safe < mark:
-            self._committed.clear()
-            await self._committed.wait()
+            await self._next_commit()
 
     def lane(self, number: int) -> Lane | None:
         """The lane of that number; None if the hub has all of it."""
@@ -211,10 +220,9 @@ class Spool:
 
     async def backlog_lane(self) -> Lane:
         """Wait for a closed lane, and return the newest: what is sent beside the open one."""
-        while True:
-            if waiting := self._progress.waiting(self.state.lanes):
-                return waiting[-1]
+        while not (waiting := self._progress.waiting(self.state.lanes)):
             await self._next_commit()
+        return waiting[-1]
 
     async def urgent_lane(self) -> Lane:
         """Wait until there are alarms, and return their lane."""
@@ -223,7 +231,6 @@ class Spool:
         return lane
 
     def _lane(self, number: int | None) -> Lane | None:
-        """The lane of that number, or the open one."""
         return open_lane(self.state.lanes) if number is None else self.lane(number)
 
     async def _next_commit(self) -> None:
@@ -313,23 +320,15 @@ class Spool:
         await asyncio.sleep(_READ_RETRY_S)
 
     async def wait(self, after: int, *, lane: int | None = None) -> None:
-        """Return once a frame of the lane (the open one) after an id is committed, or its epoch has changed.
-
-        Of a closed lane, return once it is done with, or might have changed.
-        """
-        number = open_lane(self.state.lanes).number if lane is None else lane
-        of = self.lane(number)
-        if of is None:
-            return
-        if of.last is not None:
+        """Return once a frame of the lane (the open one) after an id is committed, or anything else has changed."""
+        of = self._lane(lane)
+        if of is not None and of.last is not None:
             await self._next_commit()
             return
-        epoch = of.epoch
-        while self._last_of(of) <= after and of.epoch == epoch and of.last is None:
+        epoch = of.epoch if of is not None else 0
+        while of is not None and of.last is None and of.epoch == epoch and self._last_of(of) <= after:
             await self._next_commit()
-            of = self.lane(number)
-            if of is None:
-                return
+            of = self.lane(of.number)
 
     def _last_of(self, lane: Lane) -> int:
         return self.state.last_urgent if lane.is_urgent else self.state.last_frame

@@ -80,6 +80,11 @@ class Store:
             store.take_over(salvage)
         return store
 
+    def rebound(self, bounds: Bounds) -> None:
+        """Other bounds, from the next commit on. May be called in any thread."""
+        self._bounds = bounds
+        self._room.bounds = bounds
+
     def commit(self, writing: Writing) -> Committed:
         """Trim what is acknowledged, append what is new, drop what is over a bound: all of it or nothing, fsynced."""
         self._check_place()

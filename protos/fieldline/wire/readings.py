@@ -15,6 +15,7 @@ from fieldline.model import Reading
 from fieldline.v1.readings_pb2 import ReadingBatch
 from fieldline.wire._batch_decoder import Series, decode_columns, readings_of
 from fieldline.wire._batch_encoder import encode_columns
+from fieldline.wire._sweep_encoder import Sweeps
 from fieldline.wire._value_encoder import Hint
 from fieldline.wire.compression import compress, decompress
 
@@ -38,6 +39,7 @@ class ReadingEncoder:
     def __init__(self, *, level: int = 3) -> None:
         self._level = level
         self._hints: dict[str, Hint] = {}
+        self._sweeps = Sweeps(self._hints)
 
     @property
     def tags_remembered(self) -> int:
@@ -52,7 +54,8 @@ class ReadingEncoder:
             raise ValueError(f"tag_table is {tag_table}: it must be above 0 with tag_ids, and 0 without")
         if len(self._hints) >= _HINTS_MAX:
             self._hints.clear()
-        variants = encode_columns(readings, tag_ids, self._hints)
+        sweep = self._sweeps.encode(readings) if tag_ids is None else None
+        variants = encode_columns(readings, tag_ids, self._hints) if sweep is None else [sweep]
         codec, raw, payload = min(
             (candidate for raw in variants for candidate in self._packed(raw)), key=lambda each: len(each[2])
         )

@@ -202,7 +202,7 @@ async def test_the_process_serves_metrics_and_ends_cleanly_without_a_hub(
 
     assert 'fieldline_edge_driver_polls_total{driver="modbus"}' in metrics
     assert "fieldline_edge_uplink_connected 0.0" in metrics
-    assert (health["ok"], health["uplink"]) == (True, "away")
+    assert (health["ok"], health["state"], health["parts"]["hub"]["state"]) == (True, "degraded", "degraded")
     state = read_state(tmp_path / "spool.db")
     assert state.readings_spooled == state.readings_polled > 100
     assert state.frames == state.next_sequence - 1

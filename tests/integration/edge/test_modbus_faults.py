@@ -65,7 +65,7 @@ def other_unit(request: Request) -> bytes:
         pytest.param(half_a_frame, Quality.BAD_TIMEOUT, id="half a frame, then silence"),
         pytest.param(silent, Quality.BAD_TIMEOUT, id="silence"),
         pytest.param(other_transaction, Quality.BAD_TIMEOUT, id="another transaction's answer"),
-        pytest.param(other_unit, Quality.BAD_TIMEOUT, id="another unit's answer"),
+        pytest.param(other_unit, Quality.BAD_RESPONSE, id="another unit's answer"),
     ],
 )
 async def test_no_value_is_made_up_from_a_bad_answer_and_the_device_comes_back(

@@ -1,11 +1,15 @@
 import io
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from fieldline.logs import JsonFormatter, PrettyFormatter, setup_logging
+from fieldline.logs import JournalFormatter, JsonFormatter, PrettyFormatter, is_journal, setup_logging
 
 
 @pytest.fixture
@@ -71,3 +75,52 @@ def test_a_file_gets_json_and_the_level_holds() -> None:
 def test_an_unknown_level_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="use debug, info, warning or error"):
         setup_logging("loud")
+
+
+def test_a_journal_line_has_a_priority_and_no_time(record: logging.LogRecord) -> None:
+    assert JournalFormatter().format(record) == "<4>spool holds 3  frames=7"
+
+
+@pytest.mark.parametrize(
+    ("level", "priority"), [("CRITICAL", 3), ("ERROR", 3), ("WARNING", 4), ("INFO", 6), ("DEBUG", 7)]
+)
+def test_levels_are_the_priorities_of_syslog(record: logging.LogRecord, level: str, priority: int) -> None:
+    record.levelno = logging.getLevelNamesMapping()[level]
+
+    assert JournalFormatter().format(record).startswith(f"<{priority}>")
+
+
+def test_each_line_of_a_traceback_has_its_priority_in_the_journal(record: logging.LogRecord) -> None:
+    try:
+        raise KeyError("lost")
+    except KeyError as error:
+        record.exc_info = (KeyError, error, error.__traceback__)
+
+    lines = JournalFormatter().format(record).splitlines()
+
+    assert len(lines) > 3
+    assert all(line.startswith("<4>") for line in lines)
+
+
+def test_only_the_stream_that_systemd_names_is_the_journal(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as stream:
+        found = os.fstat(stream.fileno())
+        right = {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
+
+        assert is_journal(stream, right)
+        assert not is_journal(stream, {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino + 1}"})
+        assert not is_journal(stream, {})
+    assert not is_journal(io.StringIO(), right)
+
+
+def test_a_process_under_systemd_logs_for_the_journal() -> None:
+    read, write = os.pipe()
+    found = os.fstat(write)
+    environment = os.environ | {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
+    code = "import logging; from fieldline.logs import setup_logging; setup_logging(); logging.warning('disk is full')"
+
+    subprocess.run([sys.executable, "-c", code], stderr=write, env=environment, check=True, timeout=30)
+    os.close(write)
+
+    with os.fdopen(read) as journal:
+        assert journal.read() == "<4>disk is full\n"

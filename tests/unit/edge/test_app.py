@@ -140,7 +140,14 @@ async def test_metrics_show_what_the_parts_count(tmp_path: Path) -> None:
         "fieldline_edge_spool_errors_total 0.0",
         "fieldline_edge_uplink_connected 0.0",
         'fieldline_edge_driver_polls_late_total{driver="modbus"} 3.0',
-        'fieldline_edge_build_info{version="0.1.0"} 1.0',
+        'fieldline_edge_devices{state="up"} 0.0',
+        'fieldline_edge_devices{state="unknown"} 1.0',
+        "fieldline_edge_clock_trusted 1.0",
+        "fieldline_edge_config_refused 0.0",
     ):
         assert line in lines
-    assert collector.health() == {"ok": True, "spool": "ok", "uplink": "away", "backlog_frames": 1}
+    assert any(line.startswith('fieldline_edge_build_info{python="') for line in lines)
+    health = collector.health()
+    assert (health["ok"], health["state"]) == (True, "degraded")
+    assert health["parts"]["spool"] == {"state": "ok", "reason": "1 frames wait for the hub"}
+    assert health["parts"]["hub"]["state"] == "degraded"

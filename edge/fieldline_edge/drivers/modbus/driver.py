@@ -1,11 +1,11 @@
-"""All units behind one Modbus host and port: a poller for each, one connection for all."""
+"""All units on one Modbus line: a poller for each, one connection for all."""
 
 import asyncio
 import random
 from collections.abc import Sequence
 
 from fieldline.model import DeviceId
-from fieldline_edge.drivers.base import Clock, DriverStats, Sink, SystemClock
+from fieldline_edge.drivers.base import Clock, DeviceStats, DriverStats, Sink, SystemClock
 from fieldline_edge.drivers.modbus.client import Connection
 from fieldline_edge.drivers.modbus.poller import Poller
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
@@ -14,7 +14,7 @@ __all__ = ["ModbusDriver"]
 
 
 class ModbusDriver:
-    """A driver for devices that share a host and port. `seed` makes the jitter of retries repeatable."""
+    """A driver for devices that share a line. `seed` makes the jitter of retries repeatable."""
 
     def __init__(
         self,
@@ -25,18 +25,17 @@ class ModbusDriver:
         clock: Clock | None = None,
         seed: int = 0,
     ) -> None:
-        if len({(device.host, device.port) for device in devices}) != 1:
-            raise ValueError("a Modbus driver serves the devices of one host and port; build one for each")
+        line = devices[0].line
+        if any(device.line != line for device in devices):
+            raise ValueError("a Modbus driver serves the devices of one line, set the same way; build one for each")
         clock = clock or SystemClock()
-        host, port = devices[0].host, devices[0].port
         self.stats = DriverStats()
         self._connection = Connection(
-            host,
-            port,
+            line,
             backoff_max_s=min(device.backoff_ms_max for device in devices) / 1000,
             clock=clock,
             stats=self.stats,
-            source=random.Random(f"{seed}/{host}:{port}"),
+            source=random.Random(f"{seed}/{line.key}"),
         )
         self._pollers = [
             Poller(
@@ -47,10 +46,12 @@ class ModbusDriver:
                 clock=clock,
                 stats=self.stats,
                 seed=seed,
+                in_flight_max=line.in_flight_max,
             )
             for device in devices
         ]
         self.devices: Sequence[DeviceId] = tuple(poller.device for poller in self._pollers)
+        self.device_stats: Sequence[DeviceStats] = tuple(poller.stats for poller in self._pollers)
 
     async def run(self) -> None:
         """Poll until cancelled; then wait for the request in flight, and hand over what it brought."""

@@ -17,14 +17,16 @@ class Due:
 class Schedule:
     """Moments `k * period + phase` of Unix time.
 
-    Aligned, so that a restart goes on in the same rhythm and tags of one device line up day by day. The phase
-    comes from the device's name alone, so that many devices of one period are spread over it, and the same
+    Aligned, so that a restart goes on in the same rhythm and tags of one device line up day by day. Unless it is
+    given, the phase comes from the name alone, so that many devices of one period are spread over it, and the same
     way after every start.
     """
 
-    def __init__(self, name: str, *, period_ms: int) -> None:
+    def __init__(self, name: str, *, period_ms: int, phase_ms: int | None = None) -> None:
         self.period_ns = period_ms * 1_000_000
         self.phase_ns = zlib.crc32(name.encode()) * self.period_ns >> 32
+        if phase_ms is not None:
+            self.phase_ns = phase_ms * 1_000_000
         self._last_ns: int | None = None
 
     def next_after(self, now_ns: int) -> Due:

@@ -1,138 +1,121 @@
 """Settings of a Modbus device, checked before anything is asked of it."""
 
-from enum import Enum
+from collections import deque
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from fieldline_edge.drivers.settings import DeviceSettings, Host, TagSettings, check_unique_names
+from fieldline.config import Settings
+from fieldline_edge.drivers.modbus.line_settings import LineSettings
+from fieldline_edge.drivers.modbus.tag_settings import (
+    ADDRESS_MAX,
+    ModbusTagSettings,
+    Order,
+    RegisterKind,
+    RegisterType,
+)
+from fieldline_edge.drivers.settings import DeviceSettings, Name, check_unique_names
 
-__all__ = ["ModbusDeviceSettings", "ModbusTagSettings", "Order", "RegisterKind", "RegisterType"]
+__all__ = ["GroupSettings", "ModbusDeviceSettings", "ModbusTagSettings", "Order", "RegisterKind", "RegisterType"]
 
-ADDRESS_MAX = 65_535
 REGISTERS_PER_REQUEST_MAX = 125
+BITS_PER_REQUEST_MAX = 2000
+PERIOD_MS_MIN = 20
+GROUPS_MAX = 32
+Address = Annotated[int, Field(ge=0, le=ADDRESS_MAX)]
 
 
-class RegisterKind(Enum):
-    """The four tables of a Modbus device."""
+class GroupSettings(Settings):
+    """Tags of a device that are read together, in a rhythm of their own."""
 
-    HOLDING = "holding"
-    INPUT = "input"
-    COIL = "coil"
-    DISCRETE = "discrete"
-
-    @property
-    def is_bits(self) -> bool:
-        """Whether an address of this kind holds one bit and not 16."""
-        return self in (RegisterKind.COIL, RegisterKind.DISCRETE)
-
-
-class RegisterType(Enum):
-    """How registers make a value."""
-
-    BOOL = "bool"
-    INT16 = "int16"
-    UINT16 = "uint16"
-    INT32 = "int32"
-    UINT32 = "uint32"
-    INT64 = "int64"
-    UINT64 = "uint64"
-    FLOAT32 = "float32"
-    FLOAT64 = "float64"
-
-    @property
-    def width(self) -> int:
-        """How many addresses a value takes."""
-        return 1 if self is RegisterType.BOOL else int(self.value[-2:]) // 16
-
-
-class Order(Enum):
-    """In which order the bytes of a value arrive. A is the most significant byte of a 32-bit value.
-
-    Longer and shorter values follow the same two questions: are the bytes of each register swapped (BADC,
-    DCBA), and does the least significant register come first (CDAB, DCBA)?
-    """
-
-    ABCD = "ABCD"
-    BADC = "BADC"
-    CDAB = "CDAB"
-    DCBA = "DCBA"
-
-
-class ModbusTagSettings(TagSettings):
-    """One value in the registers of a device."""
-
-    kind: RegisterKind = RegisterKind.HOLDING
-    """Table the value stands in: holding, input, coil or discrete."""
-    address: int = Field(ge=0, le=ADDRESS_MAX)
-    """Address as on the wire, from 0: what a manual calls holding register 40001 is kind holding, address 0.
-    """
-    type: RegisterType
-    """bool, int16, uint16, int32, uint32, int64, uint64, float32 or float64."""
-    order: Order = Order.ABCD
-    """Byte order: ABCD (big-endian), CDAB (words swapped), BADC (bytes swapped), DCBA (little-endian)."""
-    bit: int | None = Field(default=None, ge=0, le=15)
-    """Bit of a register that a bool is read from; 0 is the least significant."""
+    period_ms: int = Field(ge=0, le=86_400_000)
+    """How often these tags are read, in milliseconds, aligned to the clock; 0: once, whenever the device is found."""
+    phase_ms: int | None = Field(default=None, ge=0, lt=86_400_000)
+    """When in the period they are read; left out: a moment taken from the names, which spreads the load."""
 
     @model_validator(mode="after")
-    def _fits_its_kind(self) -> "ModbusTagSettings":
-        last = self.address + self.type.width - 1
-        if last > ADDRESS_MAX:
-            raise ValueError(
-                f"address: {self.address} with type {self.type.value} ends at {last}, "
-                f"beyond the last address {ADDRESS_MAX}; check the address"
-            )
-        if self.kind.is_bits:
-            self._check_bit_kind()
-        elif self.type is RegisterType.BOOL and self.bit is None:
-            raise ValueError(f"type: bool needs 'bit: 0' to 'bit: 15' in a {self.kind.value} register; add it")
-        elif self.type is not RegisterType.BOOL and self.bit is not None:
-            raise ValueError(f"bit: {self.bit} belongs to 'type: bool', not to {self.type.value}; change one of them")
-        if self.type is RegisterType.BOOL and self.is_scaled:
-            raise ValueError("type: bool has no scale, offset, min or max; remove them")
+    def _is_a_rhythm(self) -> "GroupSettings":
+        check_rhythm(self.period_ms, self.phase_ms)
         return self
 
-    def _check_bit_kind(self) -> None:
-        if self.type is not RegisterType.BOOL:
-            raise ValueError(f"type: {self.type.value} does not fit kind {self.kind.value}; write 'type: bool'")
-        if self.bit is not None:
-            raise ValueError(f"bit: a {self.kind.value} is one bit already; remove 'bit'")
+
+def check_rhythm(period_ms: int, phase_ms: int | None) -> None:
+    """Raise ValueError for a period too short to keep, or a phase beyond it."""
+    if 0 < period_ms < PERIOD_MS_MIN:
+        raise ValueError(
+            f"period_ms: {period_ms} is less than {PERIOD_MS_MIN}; write {PERIOD_MS_MIN} or more, or 0 for once"
+        )
+    if phase_ms is not None and phase_ms >= max(1, period_ms):
+        raise ValueError(f"phase_ms: {phase_ms} is not within the period of {period_ms} ms; write less than that")
 
 
-class ModbusDeviceSettings(DeviceSettings):
-    """One unit behind a Modbus TCP host."""
+class ModbusDeviceSettings(LineSettings, DeviceSettings):
+    """One unit on a Modbus line."""
 
     driver: Literal["modbus"]
     """Says that this is a Modbus device."""
-    host: Host
-    """Host name or IP address of the device, or of the gateway it stands behind."""
-    port: int = Field(default=502, ge=1, le=65_535)
-    """TCP port."""
-    unit: int = Field(default=1, ge=0, le=255)
-    """Unit id: which device behind this host and port."""
-    period_ms: int = Field(default=1000, ge=20, le=86_400_000)
+    period_ms: int = Field(default=1000, ge=PERIOD_MS_MIN, le=86_400_000)
     """How often the device is read, in milliseconds, aligned to the clock."""
-    timeout_ms: int = Field(default=1000, ge=10, le=60_000)
-    """How long an answer may take before the device counts as silent."""
-    retries: int = Field(default=1, ge=0, le=10)
-    """How often a healthy device is asked again within one poll when it stays silent."""
-    backoff_ms_max: int = Field(default=30_000, ge=100, le=3_600_000)
-    """Longest time a silent device is left alone before the next try."""
+    phase_ms: int | None = Field(default=None, ge=0, lt=86_400_000)
+    """When in the period it is read; left out: a moment taken from its name, which spreads devices over the period."""
+    groups: dict[Name, GroupSettings] = Field(default_factory=dict, max_length=GROUPS_MAX)
+    """Poll groups with periods of their own, by name; a tag joins one with its key `group`."""
+    order: Order = Order.ABCD
+    """Byte order of the tags that name none: ABCD, CDAB, BADC or DCBA."""
     registers_per_request_max: int = Field(default=REGISTERS_PER_REQUEST_MAX, ge=1, le=REGISTERS_PER_REQUEST_MAX)
-    """Most registers one request may ask for; coils and discrete inputs may be 16 times as many."""
-    gap_registers_max: int = Field(default=0, ge=0, le=REGISTERS_PER_REQUEST_MAX)
-    """How many addresses that nobody asked for one request may read over, to save a second request."""
+    """Most registers one request may ask for."""
+    bits_per_request_max: int = Field(default=BITS_PER_REQUEST_MAX, ge=1, le=BITS_PER_REQUEST_MAX)
+    """Most coils or discrete inputs one request may ask for."""
+    gap_registers_max: int = Field(default=16, ge=0, le=REGISTERS_PER_REQUEST_MAX)
+    """How many registers that nobody asked for one request may read over, to save a second request; 16 times as many
+    coils."""
+    holes: tuple[tuple[Address, Address], ...] = Field(default=(), max_length=1000)
+    """Addresses that no request may touch, in any of the four kinds: pairs of first and last, like [[100, 120]]."""
     tags: Annotated[tuple[ModbusTagSettings, ...], Field(min_length=1)]
     """The values to read."""
 
+    @field_validator("holes")
+    @classmethod
+    def _holes_are_right(cls, holes: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        for first, last in holes:
+            if first > last:
+                raise ValueError(f"[{first}, {last}] ends before it begins; write [{last}, {first}]")
+        return holes
+
     @model_validator(mode="after")
     def _tags_are_right(self) -> "ModbusDeviceSettings":
+        check_rhythm(self.period_ms, self.phase_ms)
         check_unique_names(self.tags)
         for tag in self.tags:
-            if tag.type.width > self.registers_per_request_max:
-                raise ValueError(
-                    f"registers_per_request_max: {self.registers_per_request_max} is less than the "
-                    f"{tag.type.width} registers of tag {tag.name!r} ({tag.type.value}); raise it, because a "
-                    "value is never read in two halves"
-                )
+            self._check_tag(tag)
+        self._check_holes()
         return self
+
+    def _check_holes(self) -> None:
+        """A sweep over both in the order of addresses: ten thousand tags and a thousand holes are checked at once."""
+        tags = sorted(self.tags, key=lambda tag: tag.address) if self.holes else ()
+        reach = -1, -1  # the hole that goes on longest of those that have begun
+        holes = deque(sorted(self.holes))
+        for tag in tags:
+            end = tag.address + tag.width
+            while holes and holes[0][0] < end:
+                reach = max(reach, holes.popleft(), key=lambda hole: hole[1])
+            first, last = reach
+            if last >= tag.address:
+                raise ValueError(
+                    f"holes: [{first}, {last}] holds registers of tag {tag.name!r} at {tag.address}; change one of them"
+                )
+
+    def _check_tag(self, tag: ModbusTagSettings) -> None:
+        if not tag.kind.is_bits and tag.width > self.registers_per_request_max:
+            raise ValueError(
+                f"registers_per_request_max: {self.registers_per_request_max} is less than the "
+                f"{tag.width} registers of tag {tag.name!r} ({tag.type.value}); raise it, because a "
+                "value is never read in two halves"
+            )
+        if tag.group is not None and tag.group not in self.groups:
+            known = ", ".join(map(repr, self.groups)) or "none"
+            raise ValueError(
+                f"tags: tag {tag.name!r} is in group {tag.group!r}, which 'groups' does not have ({known}); "
+                "add it there, or correct the tag"
+            )

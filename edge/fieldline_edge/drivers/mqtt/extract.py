@@ -23,6 +23,7 @@ from fieldline_edge.drivers.mqtt.settings import (
     TimeUnit,
 )
 from fieldline_edge.drivers.scaling import Scaler, scaler
+from fieldline_edge.drivers.settings import OutOfRange
 
 __all__ = ["Extraction", "Extractor", "compile_path"]
 
@@ -127,7 +128,13 @@ class _Tag:
         self._type = tag.type
         self._scale: Scaler | None = None
         if tag.type in (JsonType.FLOAT, JsonType.INT):
-            self._scale = scaler(scale=tag.scale, offset=tag.offset, minimum=tag.min, maximum=tag.max)
+            self._scale = scaler(
+                scale=tag.scale,
+                offset=tag.offset,
+                minimum=tag.min,
+                maximum=tag.max,
+                clamp=tag.out_of_range is OutOfRange.CLAMP,
+            )
 
     def read(self, document: Any) -> tuple[Value, Quality]:
         raw = _only(self._path, self._path_text, document)

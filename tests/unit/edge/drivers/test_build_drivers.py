@@ -66,3 +66,26 @@ def test_settings_alone_load_neither_pymodbus_nor_paho() -> None:
         "assert not {'pymodbus', 'paho', 'jsonpath_ng', 'numpy'} & set(sys.modules), sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_gateway_that_reads_modbus_over_tcp_loads_neither_pymodbus_nor_pyserial() -> None:
+    code = (
+        "import sys, fieldline_edge.drivers.modbus.driver, fieldline_edge.drivers.modbus.transport.network; "
+        "assert not {'pymodbus', 'serial', 'paho', 'numpy'} & set(sys.modules), sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_devices_share_a_line_by_their_serial_port() -> None:
+    port = {"host": None, "serial": {"device": "/dev/ttyUSB0"}}
+    drivers = build_drivers(
+        [
+            modbus("m1", **port, unit=1),
+            modbus("m2", host=None, serial={"device": "/dev/ttyUSB1"}),
+            modbus("m3", **port, unit=2),
+            modbus("m4", framing="rtu", unit=3),
+        ],
+        site="north",
+        sink=NoSink(),
+    )
+    assert [[device.device for device in driver.devices] for driver in drivers] == [["m1", "m3"], ["m2"], ["m4"]]

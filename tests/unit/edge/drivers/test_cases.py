@@ -9,7 +9,7 @@ import yaml
 import fieldline_edge.drivers
 from fieldline.config import load
 from fieldline.model import Reading
-from fieldline_edge.drivers.modbus.registers import block_readers
+from fieldline_edge.drivers.modbus.group import block_readers
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings, ModbusTagSettings
 from fieldline_edge.drivers.mqtt.extract import Extractor
 from fieldline_edge.drivers.mqtt.settings import BrokerSettings, MqttDeviceSettings, MqttTagSettings

@@ -128,7 +128,14 @@ def test_the_demo_gateway_reads_every_register_of_the_demo_plant() -> None:
             assert machine.place is not None
             assert (device.unit, machine.place.listener) == (machine.place.unit, 0)
             tags = {
-                Register(tag.name, Kind(tag.kind.value), tag.address, tag.type.value, tag.order.value, tag.scale)
+                Register(
+                    tag.name,
+                    Kind(tag.kind.value),
+                    tag.address,
+                    tag.type.value,
+                    (tag.order or device.order).value,
+                    tag.scale,
+                )
                 for tag in device.tags
             }
             assert tags == set(REGISTERS[machine.model])

@@ -1,98 +1,142 @@
 import random
 
 from fieldline.model import Quality
-from fieldline_edge.drivers.modbus.health import Change, DeviceHealth
+from fieldline_edge.drivers.modbus.health import BlockHealth, Change, DeviceHealth, Look
+
+TIMEOUT = Quality.BAD_TIMEOUT
 
 
-def health(blocks: int) -> DeviceHealth:
-    return DeviceHealth(blocks, backoff_base_s=1, backoff_max_s=30, source=random.Random(1))
+def health(blocks: int) -> tuple[DeviceHealth, list[BlockHealth]]:
+    it = DeviceHealth(backoff_base_s=1, backoff_max_s=30, source=random.Random(1))
+    return it, [it.block() for _ in range(blocks)]
 
 
-def test_a_healthy_device_is_asked_for_all_blocks_with_retries() -> None:
-    it = health(3)
-    assert it.begin_poll(0) == [0, 1, 2]
-    assert it.may_retry(0)
+def begin(it: DeviceHealth, now_s: float) -> Look:
+    look = it.begin(now_s)
+    assert look is not None
+    return look
+
+
+def lose(it: DeviceHealth, block: BlockHealth, now_s: float) -> Change:
+    look = begin(it, now_s)
+    change = it.silent(look, block, TIMEOUT, now_s)
+    it.end(look)
+    return change
+
+
+def test_a_healthy_device_is_asked_for_all_requests_with_retries() -> None:
+    it, blocks = health(3)
+    assert not begin(it, 0).is_probe
+    assert all(block.ready(0) and it.may_retry(block) for block in blocks)
 
 
 def test_silence_abandons_the_poll_and_loses_the_device() -> None:
-    it = health(3)
-    it.begin_poll(0)
-    assert it.silent(0, Quality.BAD_TIMEOUT, 0) is Change.LOST
-    assert it.abandoned
-    assert [it.quality_of(i) for i in range(3)] == [Quality.BAD_TIMEOUT] * 3
+    it, blocks = health(3)
+    look = begin(it, 0)
+    assert it.silent(look, blocks[0], TIMEOUT, 0) is Change.LOST
+    assert it.given_up(look)
+    assert [it.quality_of(block) for block in blocks] == [TIMEOUT] * 3
 
 
 def test_a_lost_device_is_left_alone_and_then_asked_without_retries() -> None:
-    it = health(1)
-    it.begin_poll(0)
-    it.silent(0, Quality.BAD_TIMEOUT, 0)
-    assert it.begin_poll(0.4) == []
-    assert it.begin_poll(1.0) == [0]
-    assert not it.may_retry(0)
+    it, (block,) = health(1)
+    lose(it, block, 0)
+    assert it.begin(0.4) is None
+    assert begin(it, 1.0).is_probe
+    assert not it.may_retry(block)
 
 
-def test_a_lost_device_is_probed_by_turns_so_one_silent_block_does_not_hide_the_others() -> None:
-    it = health(2)
-    it.begin_poll(0)
-    it.silent(0, Quality.BAD_TIMEOUT, 0)
-    first, *_ = it.begin_poll(100)
-    it.silent(first, Quality.BAD_TIMEOUT, 100)
-    second, *_ = it.begin_poll(200)
-    assert {first, second} == {0, 1}
+def test_only_one_poll_at_a_time_asks_a_lost_device() -> None:
+    it, (block, _) = health(2)
+    lose(it, block, 0)
+    probe = begin(it, 100)
+    assert it.begin(100) is None, "another group comes due meanwhile"
+    it.end(probe)
+    assert it.begin(100) is not None
 
 
-def test_any_answer_finds_the_device_again_and_asks_its_other_blocks_at_once() -> None:
-    it = health(2)
+def test_a_poll_under_way_gives_up_when_another_one_loses_the_device() -> None:
+    it, (fast, _) = health(2)
+    slow_poll = begin(it, 0)
+    lose(it, fast, 0)
+    assert it.given_up(slow_poll)
+
+
+def test_a_lost_device_is_probed_by_turns_so_one_silent_request_does_not_hide_the_others() -> None:
+    it, _ = health(2)
+    assert [it.turn(2) for _ in range(4)] == [0, 1, 0, 1]
+
+
+def test_any_answer_finds_the_device_again_and_asks_its_other_requests_at_once() -> None:
+    it, blocks = health(2)
     for now_s in (0, 100, 200):
-        it.begin_poll(now_s)
-        it.silent(0, Quality.BAD_TIMEOUT, now_s)
-    it.begin_poll(300)
-    assert it.answered(1) is Change.FOUND
+        lose(it, blocks[0], now_s)
+    begin(it, 300)
+    assert it.answered(blocks[1]) is Change.FOUND
+    assert it.found == 1
     assert it.quality.is_good
-    assert it.begin_poll(300.1) == [1, 0]
+    assert blocks[0].ready(300.1)
 
 
-def test_a_block_that_stays_silent_alone_costs_one_try_per_pause_and_only_itself() -> None:
-    it = health(2)
-    it.begin_poll(0)
-    it.answered(1)
-    assert it.silent(0, Quality.BAD_TIMEOUT, 0) is Change.NONE
+def test_a_request_that_stays_silent_alone_costs_one_try_per_pause_and_only_itself() -> None:
+    it, (silent, fine) = health(2)
+    look = begin(it, 0)
+    it.answered(fine)
+    assert it.silent(look, silent, TIMEOUT, 0) is Change.NONE
     assert it.quality.is_good
-    assert it.begin_poll(0.4) == [1]
-    assert it.begin_poll(10) == [1, 0], "the healthy block first, or the silent one would look like a dead device"
-    assert not it.may_retry(0)
+    assert not silent.ready(0.4)
+    assert silent.ready(10)
+    assert not it.may_retry(silent)
 
 
-def test_blocks_whose_turn_did_not_come_are_marked_but_not_blamed() -> None:
-    it = health(3)
-    it.begin_poll(0)
-    it.answered(0)
-    it.silent(1, Quality.BAD_TIMEOUT, 0)
-    assert it.quality_of(2) is Quality.BAD_TIMEOUT
-    assert it.begin_poll(0.1) == [0, 2]
+def test_a_request_known_to_be_silent_does_not_speak_for_a_device_with_healthy_ones() -> None:
+    """A group whose only request is silent, beside a group that is fine and asked rarely."""
+    it, (silent, fine) = health(2)
+    lose(it, silent, 0)
+    begin(it, 100)
+    it.answered(fine)
+    assert lose(it, silent, 200) is Change.NONE
+    assert it.quality.is_good
 
 
-def test_a_refused_block_leaves_the_others_alone() -> None:
-    it = health(2)
-    it.begin_poll(0)
-    assert it.refused(0, Quality.BAD_EXCEPTION, 0) is Change.NONE
-    assert not it.abandoned
-    assert it.quality_of(0) is Quality.BAD_EXCEPTION
-    assert it.begin_poll(0.1) == [1]
+def test_requests_whose_turn_did_not_come_are_marked_but_not_blamed() -> None:
+    it, (first, second, third) = health(3)
+    look = begin(it, 0)
+    it.answered(first)
+    it.silent(look, second, TIMEOUT, 0)
+    assert it.quality_of(third) is TIMEOUT
+    assert third.ready(0.1)
+
+
+def test_a_refused_request_leaves_the_others_alone() -> None:
+    it, (refused, _) = health(2)
+    look = begin(it, 0)
+    assert it.refused(refused, Quality.BAD_EXCEPTION, 0) is Change.NONE
+    assert not it.given_up(look)
+    assert it.quality_of(refused) is Quality.BAD_EXCEPTION
+    assert not refused.ready(0.1)
 
 
 def test_a_refusal_is_a_sign_of_life() -> None:
-    it = health(1)
-    it.begin_poll(0)
-    it.silent(0, Quality.BAD_TIMEOUT, 0)
-    it.begin_poll(100)
-    assert it.refused(0, Quality.BAD_EXCEPTION, 100) is Change.FOUND
+    it, (block,) = health(1)
+    lose(it, block, 0)
+    begin(it, 100)
+    assert it.refused(block, Quality.BAD_EXCEPTION, 100) is Change.FOUND
 
 
 def test_without_connection_the_device_is_asked_every_time_because_the_connection_paces_itself() -> None:
-    it = health(2)
-    it.begin_poll(0)
-    assert it.disconnected() is Change.LOST
-    assert it.quality_of(1) is Quality.BAD_NOT_CONNECTED
-    assert len(it.begin_poll(0.01)) == 2
-    assert it.disconnected() is Change.NONE
+    it, (block, _) = health(2)
+    look = begin(it, 0)
+    assert it.disconnected(look) is Change.LOST
+    assert it.quality_of(block) is Quality.BAD_NOT_CONNECTED
+    again = begin(it, 0.01)
+    assert it.disconnected(again) is Change.NONE
+
+
+def test_requests_that_are_planned_no_more_count_no_more() -> None:
+    it, (silent, fine) = health(2)
+    lose(it, silent, 0)
+    begin(it, 100)
+    it.alive()
+    it.drop([fine])
+    assert lose(it, silent, 200) is Change.LOST, "nobody healthy is left to speak for the device"

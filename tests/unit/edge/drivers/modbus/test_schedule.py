@@ -61,3 +61,8 @@ def test_late_is_more_than_a_tenth_of_the_period() -> None:
     schedule = Schedule("x", period_ms=1000)
     assert not schedule.is_late(NOW_NS, NOW_NS + SECOND_NS // 10)
     assert schedule.is_late(NOW_NS, NOW_NS + SECOND_NS // 10 + 1)
+
+
+def test_a_given_phase_is_kept() -> None:
+    schedule = Schedule("x", period_ms=1000, phase_ms=250)
+    assert schedule.next_after(NOW_NS).at_ns % SECOND_NS == 250_000_000
