@@ -11,4 +11,11 @@ for made in "$fresh"/fieldline/v1/*; do
     exit 1
   fi
 done
+sparkplug=fieldline_edge/drivers/mqtt/sparkplug
+for made in "$fresh/$sparkplug"/*; do
+  if ! cmp -s "$made" "edge/$sparkplug/$(basename "$made")"; then
+    echo "edge/$sparkplug/$(basename "$made") is not what payload.proto says; run: make protos" >&2
+    exit 1
+  fi
+done
 echo "stubs match the .proto files"

@@ -15,3 +15,7 @@ fi
 "$venv/bin/python" -m grpc_tools.protoc -I protos \
   --plugin=protoc-gen-mypy="$venv/bin/protoc-gen-mypy" --plugin=protoc-gen-mypy_grpc="$venv/bin/protoc-gen-mypy_grpc" \
   --grpc_python_out="$out" --mypy_grpc_out="quiet:$out" protos/fieldline/v1/hub.proto protos/fieldline/v1/admin.proto
+# Sparkplug B belongs to the driver that speaks it, and not to the contract.
+"$venv/bin/python" -m grpc_tools.protoc -I edge \
+  --plugin=protoc-gen-mypy="$venv/bin/protoc-gen-mypy" \
+  --python_out="${1:-edge}" --mypy_out="quiet:${1:-edge}" edge/fieldline_edge/drivers/mqtt/sparkplug/payload.proto

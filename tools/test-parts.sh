@@ -2,6 +2,12 @@
 # The real parts the tests talk to and pip cannot bring. Installs what is missing where it may; otherwise says what to
 # install. Tests that lack a part skip with a reason, except where CI=true: there they fail.
 set -euo pipefail
+# A Sparkplug B device. Its library wants an older paho than we do, so it gets a place of its own.
+sparkplug=$(dirname "$0")/../.venv-sparkplug
+if [ ! -e "$sparkplug/ready" ]; then
+  python3 -m venv "$sparkplug" && "$sparkplug/bin/pip" install -q --disable-pip-version-check 'pysparkplug==0.6.1' &&
+    touch "$sparkplug/ready" || echo "pysparkplug could not be installed; the tests with a Sparkplug device will be skipped" >&2
+fi
 missing=()
 command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || missing+=(mosquitto)
 command -v strace >/dev/null || missing+=(strace)

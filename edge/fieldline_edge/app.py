@@ -20,6 +20,7 @@ from fieldline_edge.drivers import Clock, Driver, SystemClock, build_drivers
 from fieldline_edge.fleet import Fleet, end_tasks
 from fieldline_edge.intake import Intake
 from fieldline_edge.preflight import check_spool_folder, serial_ports, serial_troubles
+from fieldline_edge.processing.processor import Processor
 from fieldline_edge.reload.reloader import Reloader
 from fieldline_edge.service.heartbeat import Heartbeat
 from fieldline_edge.settings import GatewaySettings
@@ -98,13 +99,29 @@ class Gateway:
             outgoing=self.keeper.put_right,
             drain_bytes_per_s_max=spool.drain_bytes_per_s_max,
         )
-        # What the drivers hand over goes through these, in this order: the board, the marks of the clock, the intake.
-        self.board = DeviceBoard(ClockMarks(self.intake, self.clock), clock=self.clock)
+        self.processor = Processor(
+            settings.devices,
+            site=settings.site,
+            sink=self.intake,
+            clock=self.clock,
+            alerts_path=spool.path.with_suffix(".alerts"),
+        )
+        # What the drivers hand over goes through these, in this order: the board, the marks of the clock, the
+        # processing, the intake.
+        self.board = DeviceBoard(ClockMarks(self.processor, self.clock), clock=self.clock)
         self.fleet = Fleet(self.build_drivers(settings))
         self.heartbeat = Heartbeat(self.clock.monotonic)
         self.reloader = Reloader(self, file)
         self.parts = [
             Part("spool", self.spool.run, apply=self._bound_spool),
+            Part(
+                "processor",
+                self.processor.run,
+                flush=self.processor.flush,
+                apply=self._process,
+                open=self.processor.open,
+                close=self.processor.save,
+            ),
             Part("intake", self.intake.run, flush=self.intake.flush, apply=self._bound_batches),
             Part("uplink", self.uplink.run),
             Part("heartbeat", self.heartbeat.run),
@@ -143,6 +160,7 @@ class Gateway:
             sink=self.board,
             clock=self.clock,
             seed=zlib.crc32(settings.name.encode()),  # jitter that differs between gateways
+            safety=self.intake,
         )
 
     def stop(self) -> None:
@@ -216,6 +234,9 @@ class Gateway:
         self.spool.rebound(
             bounds=spool.bounds(), memory_bytes_max=spool.memory_bytes_max, commit_ms_max=spool.commit_ms_max
         )
+
+    def _process(self, settings: GatewaySettings) -> None:
+        self.processor.configure(settings.devices, site=settings.site)
 
     def _bound_batches(self, settings: GatewaySettings) -> None:
         batch = settings.batch

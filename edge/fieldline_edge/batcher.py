@@ -23,6 +23,7 @@ class Batch:
 
     device: DeviceId
     readings: tuple[Reading, ...]
+    first: int = 0  # readings the batcher had taken before the first of these
 
 
 @dataclass(slots=True)
@@ -32,6 +33,7 @@ class _Open:
     since_s: float
     readings: list[Reading]
     bytes: int = 0
+    first: int = 0  # readings taken before it, of all devices
 
 
 class Batcher:
@@ -51,6 +53,7 @@ class Batcher:
         self._waiting_readings_max = max(waiting_readings_max, readings_max)
         self._open: dict[DeviceId, _Open] = {}  # in the order of `since_s`
         self._full: deque[Batch] = deque()
+        self.added = 0  # readings taken since the start
         self.waiting = 0  # readings in here now
         self.dropped = 0  # readings dropped since the start
 
@@ -64,13 +67,15 @@ class Batcher:
     def add(self, device: DeviceId, readings: Sequence[Reading], now_s: float) -> None:
         """Take readings of one device; full batches become due at once."""
         self.waiting += len(readings)
+        first = self.added
+        self.added += len(readings)
         for piece, size in self._pieces(readings):
             open_batch = self._open.get(device)
             if open_batch and self._overflows(open_batch, piece, size):
                 self._close(device)
                 open_batch = None
             if open_batch is None:
-                open_batch = self._open[device] = _Open(now_s, [])
+                open_batch = self._open[device] = _Open(now_s, [], first=first)
             open_batch.readings.extend(piece)
             open_batch.bytes += size
             if len(open_batch.readings) >= self._readings_max or open_batch.bytes >= self._bytes_max:
@@ -91,6 +96,19 @@ class Batcher:
         if not self._full and self._open:
             self._close(next(iter(self._open)))
         return self._pop_full()
+
+    def hurry(self, device: DeviceId) -> None:
+        """What waits of this device is due now, linger or not."""
+        if device in self._open:
+            self._close(device)
+
+    @property
+    def settled(self) -> int:
+        """How many of the readings taken first have left, all of them: what was taken after them may wait still."""
+        firsts = [batch.first for batch in self._full]
+        if self._open:
+            firsts.append(next(iter(self._open.values())).first)
+        return min(firsts, default=self.added)
 
     def due_at_s(self) -> float | None:
         """When the next batch is due; None while nothing waits. In the past if a full one is ready."""
@@ -126,7 +144,8 @@ class Batcher:
         return len(open_batch.readings) + len(piece) > self._readings_max or open_batch.bytes + size > self._bytes_max
 
     def _close(self, device: DeviceId) -> None:
-        self._full.append(Batch(device, tuple(self._open.pop(device).readings)))
+        closed = self._open.pop(device)
+        self._full.append(Batch(device, tuple(closed.readings), closed.first))
 
     def _pop_full(self) -> Batch | None:
         if not self._full:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from fieldline.errors import LimitError
 from fieldline.limits import FRAME_BYTES_MAX
-from fieldline.model import DeviceId, Reading
-from fieldline.wire.frames import ENCODING_READINGS, build_frame
+from fieldline.model import Alert, DeviceId, Reading
+from fieldline.wire.frames import ENCODING_READINGS, build_frame, close_messages
+from fieldline.wire.plant import encode_alert
 from fieldline.wire.readings import ReadingEncoder
 from fieldline_edge.batcher import Batch
 from fieldline_edge.spool.policy import Entry
 
-__all__ = ["Framed", "Framer"]
+__all__ = ["Framed", "Framer", "frame_alert"]
 
 _SPOOL_FIELDS_BYTES_MAX = 64  # sequence and gap are joined on by the spool
 
@@ -77,3 +78,21 @@ class Framer:
         if len(frame) > FRAME_BYTES_MAX - _SPOOL_FIELDS_BYTES_MAX:
             raise LimitError(f"frame of {device} has {len(frame)} bytes; {FRAME_BYTES_MAX} are allowed")
         return frame
+
+
+def frame_alert(alert: Alert, *, now_ns: int) -> Entry:
+    """One alert as a frame of its own on alerts/<site>/<area>/<device>, as an agent would publish it.
+
+    It holds no reading: the spool's ledger counts readings, and alerts are none. LimitError if it cannot be encoded.
+    """
+    encoding, body = close_messages([encode_alert(alert)], {}, compress_from_bytes=None)
+    frame = build_frame(
+        topic=alert.device.alerts_topic,
+        key=alert.device.device,
+        sequence=0,  # numbered by the spool
+        count=1,
+        encoding=encoding,
+        body=body,
+        published_at_ns=now_ns,
+    )
+    return Entry(frame, 0, now_ns, urgent=True)

@@ -5,10 +5,11 @@ import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 
-from fieldline.model import DeviceId, Quality, Reading
+from fieldline.errors import LimitError
+from fieldline.model import Alert, DeviceId, Quality, Reading
 from fieldline_edge.batcher import Batch, Batcher
 from fieldline_edge.drivers.base import Clock
-from fieldline_edge.framing import Framer
+from fieldline_edge.framing import Framer, frame_alert
 from fieldline_edge.spool import Loss, Spool
 
 __all__ = ["Intake"]
@@ -35,9 +36,11 @@ class Intake:
         self._told_dropped = 0
         self._moved = asyncio.Event()
         self._held = False
+        self._alerts_held: list[Alert] = []
         self.good = self.uncertain = self.bad = 0
         self.not_taken = 0  # readings that came while the spool was full, and polling is to stop then
         self.refused = 0
+        self.alerts = self.alerts_refused = 0
 
     @property
     def waiting(self) -> int:
@@ -96,7 +99,27 @@ class Intake:
             yield
         finally:
             self._held = False
+            waiting, self._alerts_held = self._alerts_held, []
+            for alert in waiting:
+                self.alert(alert)
             self._due.set()
+
+    def alert(self, alert: Alert) -> None:
+        """Frame and spool an alert at once, ahead of all readings. Never blocks, never raises."""
+        if self._held:
+            self._alerts_held.append(alert)  # at most two for each alarm: it is held for moments
+            return
+        try:
+            self._spool.put(frame_alert(alert, now_ns=self._clock.time_ns()))
+            self.alerts += 1
+        except LimitError as error:
+            self.alerts_refused += 1
+            log.error("alert cannot be encoded and is dropped: %s", error, extra={"alert": alert.message[:200]})
+
+    def hurry(self, device: DeviceId) -> None:
+        """Frame and spool what waits of this device as soon as `run` gets its turn."""
+        self._batcher.hurry(device)
+        self._due.set()
 
     async def run(self) -> None:
         """Frame and spool what is due, until cancelled."""
@@ -117,13 +140,21 @@ class Intake:
                 await asyncio.sleep(0)
             slice_ends_s = self._clock.monotonic() + _SLICE_S
 
-    async def safe(self) -> None:
-        """Return once all readings put before are fsynced, or were dropped and counted."""
-        now_s = self._clock.monotonic()
-        while self._batcher.has_since(now_s):
+    def mark(self) -> int:
+        """How many readings were taken so far: what to wait for with `safe`."""
+        return self._batcher.added
+
+    async def safe(self, mark: int) -> None:
+        """Return once the first `mark` readings are on disk, or lost to a bound and counted."""
+        while self._batcher.settled < mark:
             self._moved.clear()
             await self._moved.wait()
-        await self._spool.safe(self._spool.safe_mark())
+        await self._spool.committed(self._spool.taken)
+
+    def hurry_all(self) -> None:
+        """Do not let what gathers wait for more; it waits on while frames are held."""
+        if not self._held:
+            self.flush()
 
     def flush(self) -> None:
         """Frame and spool everything now, due or not."""

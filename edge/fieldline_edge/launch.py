@@ -9,6 +9,7 @@ that only they have. A new file, while the gateway runs, is likewise checked by 
 import asyncio.subprocess
 import os
 import pickle
+import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -23,6 +24,7 @@ _EXIT_FAILED = 1
 _EXIT_CONFIG = 2
 _EXIT_INTERRUPTED = 130
 _CHECK = "--check"
+_CHECK_WITHIN_S = 120.0
 
 
 def launch(file: Path, settings: GatewaySettings, *, log_level: str) -> NoReturn:
@@ -30,6 +32,8 @@ def launch(file: Path, settings: GatewaySettings, *, log_level: str) -> NoReturn
 
     Only where the system has anonymous memory files (Linux): elsewhere the gateway runs in this process.
     """
+    # SIGHUP means reload, and nobody may be there yet to take it: ignored, which outlives the exec, until somebody is.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if not hasattr(os, "memfd_create"):
         sys.exit(_serve(file, settings, log_level))
     # Inheritable: the whole point is that it outlives the exec.
@@ -48,10 +52,14 @@ async def load_apart(file: Path) -> GatewaySettings:
         sys.executable, "-m", "fieldline_edge.launch", _CHECK, str(file), stdout=asyncio.subprocess.PIPE
     )
     try:
-        found, _ = await child.communicate()
-    except asyncio.CancelledError:
-        child.kill()
-        raise
+        async with asyncio.timeout(_CHECK_WITHIN_S):
+            found, _ = await child.communicate()
+    except TimeoutError:
+        raise ConfigError(f"{file}: checking it took over {_CHECK_WITHIN_S:g} s; use several gateways") from None
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
     if child.returncode != 0:
         raise ConfigError(f"{file}: checking it failed with exit code {child.returncode}; the log says more above")
     settings = pickle.loads(found)  # our own child's

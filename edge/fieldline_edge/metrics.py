@@ -14,7 +14,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from fieldline import __version__
+from fieldline.model import DeviceId
 from fieldline_edge.app import Gateway
+from fieldline_edge.device_metrics import device_families
 from fieldline_edge.drivers import DriverStats
 from fieldline_edge.service.health import Signs, judge, page
 
@@ -33,11 +35,13 @@ class GatewayCollector(Collector):
         build = {"version": __version__, "python": platform.python_version()}
         yield InfoMetricFamily("fieldline_edge_build", "Version of the gateway.", build)
         yield from self._intake()
+        yield from self._processing()
         yield from self._spool()
         yield from self._uplink()
         yield from self._driver_stats()
         yield from self._devices()
         yield from self._running()
+        yield from device_families(self._gateway.drivers, listed=self._listed())
         yield from self._process.collect()
 
     def health(self) -> dict[str, Any]:
@@ -57,6 +61,33 @@ class GatewayCollector(Collector):
         yield quality
         yield _counter("readings_refused", "Readings that no frame can hold.", intake.refused)
         yield _gauge("readings_waiting", "Readings in the batcher.", intake.waiting)
+
+    def _processing(self) -> Iterator[Metric]:
+        processor, intake = self._gateway.processor, self._gateway.intake
+        stats = processor.stats
+        suppressed = CounterMetricFamily(
+            "fieldline_edge_readings_suppressed",
+            "Readings that a stage of processing kept back, by stage.",
+            labels=["stage"],
+        )
+        for stage in ("deadband", "door", "rate_limit", "aggregate"):
+            suppressed.add_metric([stage], getattr(stats, stage))
+        yield suppressed
+        failed = CounterMetricFamily(
+            "fieldline_edge_derived_failed", "Times a derived tag had no good value, by reason.", labels=["reason"]
+        )
+        for reason, count in processor.failures.items():
+            failed.add_metric([reason.value], count)
+        yield failed
+        yield _counter("processing_readings", "Readings that came into a device with processing.", stats.readings)
+        yield _counter("processing_late", "Readings that came after their window was closed.", stats.late)
+        yield _counter("processing_windows", "Windows closed.", stats.windows)
+        yield _counter("processing_errors", "Faults of our own; the readings went on as they came.", stats.errors)
+        yield _counter("readings_derived", "Readings of derived tags.", stats.derived)
+        yield _counter("alerts", "Alerts raised or cleared.", intake.alerts)
+        yield _counter("alerts_refused", "Alerts that no frame can hold.", intake.alerts_refused)
+        yield _gauge("alerts_raised", "Alerts raised now.", len(processor.raised))
+        yield _gauge("windows_held", "Windows open now.", processor.windows_held)
 
     def _spool(self) -> Iterator[Metric]:
         spool, intake = self._gateway.spool, self._gateway.intake
@@ -109,16 +140,16 @@ class GatewayCollector(Collector):
         """One set of gauges for each device, up to `devices_max`; sums for all."""
         gateway = self._gateway
         settings = gateway.settings
-        listed = settings.metrics.devices_max if settings.metrics else 0
+        listed = self._listed()
         now_s = gateway.clock.monotonic()
         up = _gauges("device_up", "1 if the last readings of the device held any good one.", "device")
         quality = _gauges("device_quality", "Best quality among the last readings of the device.", "device")
         age = _gauges("device_last_good_age_seconds", "Since the last good reading of the device.", "device")
         sums = {"up": 0, "down": 0, "unknown": 0}
-        for index, device in enumerate(settings.devices):
+        for device in settings.devices:
             state = gateway.board.state(device.device_id(settings.site))
             sums["unknown" if state is None else "up" if state.up else "down"] += 1
-            if state is None or index >= listed:
+            if state is None or device.device_id(settings.site) not in listed:
                 continue
             label = [f"{device.area}/{device.name}"]
             up.add_metric(label, int(state.up))
@@ -132,8 +163,14 @@ class GatewayCollector(Collector):
         for name, count in sums.items():
             by_state.add_metric([name], count)
         yield by_state
-        unlisted = max(0, len(settings.devices) - listed)
+        unlisted = len(settings.devices) - len(listed)
         yield _gauge("devices_unlisted", "Devices over metrics.devices_max, without metrics of their own.", unlisted)
+
+    def _listed(self) -> frozenset[DeviceId]:
+        """Devices with metrics of their own: the first `metrics.devices_max`."""
+        settings = self._gateway.settings
+        most = settings.metrics.devices_max if settings.metrics else 0
+        return frozenset(device.device_id(settings.site) for device in settings.devices[:most])
 
     def _running(self) -> Iterator[Metric]:
         gateway = self._gateway

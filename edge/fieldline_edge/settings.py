@@ -16,7 +16,9 @@ from fieldline.limits import BATCH_RAW_BYTES_MAX, BATCH_READINGS_MAX
 from fieldline.topics import check_name
 from fieldline_edge.drivers.modbus.line_settings import disagreements
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
+from fieldline_edge.drivers.mqtt.broker_settings import broker_conflicts
 from fieldline_edge.drivers.mqtt.settings import MqttDeviceSettings
+from fieldline_edge.drivers.mqtt.sparkplug.settings import SparkplugDeviceSettings
 from fieldline_edge.spool.bounds import Bounds, WhenFull
 from fieldline_edge.spool.lanes import DrainOrder
 
@@ -135,7 +137,9 @@ class MetricsSettings(Settings):
         return self
 
 
-DeviceSettings = Annotated[ModbusDeviceSettings | MqttDeviceSettings, Field(discriminator="driver")]
+DeviceSettings = Annotated[
+    ModbusDeviceSettings | MqttDeviceSettings | SparkplugDeviceSettings, Field(discriminator="driver")
+]
 
 
 class GatewaySettings(FileSettings):
@@ -174,13 +178,13 @@ class GatewaySettings(FileSettings):
     def _each_device_once(cls, devices: tuple[DeviceSettings, ...]) -> tuple[DeviceSettings, ...]:
         if not devices:
             raise ValueError("is empty; add at least one device")
-        if problems := [*_duplicates(devices), *_disagreements(devices)]:
+        if problems := [*_duplicates(devices), *_disagreements(devices), *_broker_conflicts(devices)]:
             raise pydantic.ValidationError.from_exception_data(cls.__name__, problems)
         return devices
 
 
 def _duplicates(
-    devices: Sequence[ModbusDeviceSettings | MqttDeviceSettings],
+    devices: Sequence[ModbusDeviceSettings | MqttDeviceSettings | SparkplugDeviceSettings],
 ) -> list[InitErrorDetails]:
     first: dict[tuple[str, str], int] = {}
     problems: list[InitErrorDetails] = []
@@ -196,7 +200,9 @@ def _duplicates(
     return problems
 
 
-def _disagreements(devices: Sequence[ModbusDeviceSettings | MqttDeviceSettings]) -> list[InitErrorDetails]:
+def _disagreements(
+    devices: Sequence[ModbusDeviceSettings | MqttDeviceSettings | SparkplugDeviceSettings],
+) -> list[InitErrorDetails]:
     """Devices on one Modbus line that want it set differently."""
     places = [(index, device) for index, device in enumerate(devices) if isinstance(device, ModbusDeviceSettings)]
     problems: list[InitErrorDetails] = []
@@ -209,4 +215,23 @@ def _disagreements(devices: Sequence[ModbusDeviceSettings | MqttDeviceSettings])
         )
         error = PydanticCustomError("value_error", "{message}", {"message": message})
         problems.append(InitErrorDetails(type=error, loc=(index,), input=device.name))
+    return problems
+
+
+def _broker_conflicts(
+    devices: Sequence[ModbusDeviceSettings | MqttDeviceSettings | SparkplugDeviceSettings],
+) -> list[InitErrorDetails]:
+    """Devices of one MQTT broker that would throw each other out."""
+    places = [(index, device) for index, device in enumerate(devices) if not isinstance(device, ModbusDeviceSettings)]
+    uses = [(device.broker, getattr(device, "host_id", None)) for _, device in places]
+    problems: list[InitErrorDetails] = []
+    for position, first, difference in broker_conflicts(uses):
+        index, device = places[position]
+        earlier, other = places[first]
+        message = (
+            f"{device.name!r} and {other.name!r} (devices[{earlier}]) use the broker {device.broker.host} with "
+            f"{difference}; write the same in both"
+        )
+        error = PydanticCustomError("value_error", "{message}", {"message": message})
+        problems.append(InitErrorDetails(type=error, loc=(index, "broker"), input=device.name))
     return problems

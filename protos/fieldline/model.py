@@ -39,6 +39,8 @@ class Quality(IntEnum):
     BAD_RESPONSE = 132  # the answer does not fit the question
     BAD_PARSE = 133  # the payload could not be read as the configured type
     BAD_RANGE = 134  # outside what the sensor can measure
+    BAD_STALE = 135  # the device is gone; what it said last does not hold any more
+    BAD_CALCULATION = 136  # a formula has no answer: division by zero, too large, the wrong type
 
     @property
     def is_good(self) -> bool:

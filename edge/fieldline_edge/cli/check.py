@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from fieldline_edge.drivers.modbus.group import Group
     from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
     from fieldline_edge.drivers.mqtt.settings import MqttDeviceSettings
+    from fieldline_edge.drivers.mqtt.sparkplug.settings import SparkplugDeviceSettings
+    from fieldline_edge.drivers.settings import DeviceSettings, TagSettings
+    from fieldline_edge.processing.settings import DerivedSettings
     from fieldline_edge.settings import GatewaySettings
 
 __all__ = ["check"]
@@ -49,7 +52,16 @@ def describe(settings: "GatewaySettings") -> list[str]:
             lines.extend(_modbus_lines(device))
         else:
             lines.append(_mqtt_line(device))
+        if device.is_processed:
+            lines.append(_processing_line(device))
     return lines
+
+
+def _processing_line(device: "DeviceSettings") -> str:
+    tags: list[TagSettings | DerivedSettings] = [*device.read_tags, *device.derived]
+    processed = sum(tag.process is not None for tag in tags)
+    watched = sum(tag.alarms is not None for tag in tags) + len(device.alarms)
+    return f"    processing: {processed} tags processed, {len(device.derived)} derived, alarms on {watched}"
 
 
 def _modbus_lines(device: "ModbusDeviceSettings") -> list[str]:
@@ -77,6 +89,12 @@ def _group_work(group: "Group", device: "ModbusDeviceSettings") -> str:
     return f"{len(group.tags)} tags in {requests} {rhythm}" + (f", {over} addresses read over" if over else "")
 
 
-def _mqtt_line(device: "MqttDeviceSettings") -> str:
+def _mqtt_line(device: "MqttDeviceSettings | SparkplugDeviceSettings") -> str:
+    if device.driver == "sparkplug":
+        nodes = ", ".join(device.nodes) or "all nodes"
+        return (
+            f"  {device.area}/{device.name}: sparkplug {device.broker.host}:{device.broker.port} "
+            f"group {device.group}, {nodes}, tags as they are born"
+        )
     place = f"{device.broker.host}:{device.broker.port} topic {device.topic}"
     return f"  {device.area}/{device.name}: mqtt {place}, {len(device.tags)} tags per message"

@@ -138,8 +138,10 @@ class ClockKeeper:
                 if await self._spool.flush():
                     break
                 await asyncio.sleep(_COMMIT_RETRY_S)
-        last = self._spool.state.next_sequence - 1
-        span = next(span for span in self._spans if span.is_open)
+            last = self._spool.state.next_sequence - 1
+            span = next(span for span in self._spans if span.is_open)
+            await self._spool.shift_times(span.first, last, offset_ns)
+            self._clock.settle()
         closed = span.closed(last=last, to_ns=to_ns, offset_ns=offset_ns)
         self._spans = [
             closed if each is span else each for each in self._spans if each is not span or last >= each.first

@@ -18,6 +18,7 @@ class GatewayClock:
     def __init__(self, machine: Clock) -> None:
         self._machine = machine
         self._anchor_ns: int | None = None
+        self._age_anchor_ns: int | None = None
 
     @property
     def trusted(self) -> bool:
@@ -41,8 +42,21 @@ class GatewayClock:
     def adopt(self) -> int:
         """Trust the machine's clock from now on; the nanoseconds that stamps were behind it before."""
         offset_ns = self.machine_anchor_ns - self.anchor_ns
-        self._anchor_ns = None
+        self._age_anchor_ns, self._anchor_ns = self._anchor_ns, None
         return offset_ns
+
+    def settle(self) -> None:
+        """What was stamped before `adopt` has been shifted: its age may be judged by the new time."""
+        self._age_anchor_ns = None
+
+    def age_ns(self) -> int:
+        """The time to judge the age of frames in the spool by: as `time_ns`, but behind `adopt` only once settled.
+
+        Else frames of a minute ago would look two weeks old at the moment the clock is set, and be dropped for it.
+        """
+        if self._age_anchor_ns is None:
+            return self.time_ns()
+        return self._age_anchor_ns + round(self._machine.monotonic() * _NS)
 
     def time_ns(self) -> int:
         """Unix time in nanoseconds."""

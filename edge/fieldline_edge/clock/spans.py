@@ -52,13 +52,17 @@ def span_of(spans: Sequence[Span], sequence: int) -> Span | None:
 def still_needed(spans: Iterable[Span], *, oldest_at_ns: int | None, boot: str) -> list[Span]:
     """Spans that may have frames that are still to be sent, and the open one of this boot; the newest SPANS_MAX.
 
-    `oldest_at_ns` is when the oldest frame of the spool was made, by its own stamp; None: the spool is empty. An open
+    `oldest_at_ns` is when the oldest frame of the spool was made, shifted or not; None: the spool is empty. An open
     span of an earlier boot can never be closed: the clock it counted by ended with that boot.
     """
     kept = [
         span
         for span in spans
-        if (span.boot == boot != "" if span.is_open else oldest_at_ns is not None and oldest_at_ns <= span.to_ns)
+        if (
+            span.boot == boot != ""
+            if span.is_open
+            else oldest_at_ns is not None and oldest_at_ns <= span.to_ns + max(0, span.offset_ns)
+        )
     ]
     return kept[-SPANS_MAX:]
 

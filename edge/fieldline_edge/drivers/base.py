@@ -12,7 +12,17 @@ from typing import Protocol, runtime_checkable
 
 from fieldline.model import DeviceId, Quality, Reading
 
-__all__ = ["Clock", "DeviceStats", "Driver", "DriverStats", "GroupStats", "HasDeviceStats", "Sink", "SystemClock"]
+__all__ = [
+    "Clock",
+    "DeviceStats",
+    "Driver",
+    "DriverStats",
+    "GroupStats",
+    "HasDeviceStats",
+    "Safety",
+    "Sink",
+    "SystemClock",
+]
 
 
 class Clock(Protocol):
@@ -47,6 +57,27 @@ class Sink(Protocol):
         ...
 
 
+class Safety(Protocol):
+    """Says when readings that were put are safe: for drivers whose source keeps a message until it is told.
+
+    Called in the loop's thread. `mark()` after a put names everything put so far; once `safe(mark)` returns, a crash
+    or a power cut cannot take it any more. What a processing step between driver and spool holds back (a window not
+    yet over) does not count as put.
+    """
+
+    def mark(self) -> int:
+        """A number for everything put so far; it only grows."""
+        ...
+
+    async def safe(self, mark: int) -> None:
+        """Return once everything up to `mark` is on disk, or lost to a bound and counted."""
+        ...
+
+    def hurry_all(self) -> None:
+        """Do not wait for more to fill a batch: write what there is."""
+        ...
+
+
 @dataclass(slots=True)
 class DriverStats:
     """Counters of one driver since it was built. They only grow, except `connected`, which is 0 or 1.
@@ -76,7 +107,15 @@ class DriverStats:
     messages_refused: int = 0  # not JSON, too long, or a time stamp that cannot be read
     messages_dropped: int = 0  # pushed out of the full queue by newer ones
     messages_unmatched: int = 0  # of no device
+    messages_repeated: int = 0  # delivered again by the broker after a break, and recognised
+    devices_found: int = 0  # named by topics or births, and not by the configuration
+    names_refused: int = 0  # over the bound of devices or tags, or no name can be made of them
+    takeovers: int = 0  # thrown out by another client with our id
+    sessions_lost: int = 0  # the broker forgot our session, and what it held
     subscribes_refused: int = 0
+    sequence_gaps: int = 0  # Sparkplug: messages missing between two
+    rebirths_asked: int = 0  # Sparkplug: asked a node to say again what it has
+    metrics_skipped: int = 0  # Sparkplug: of a kind that is no single value, or not known from a birth
     values_refused: int = 0  # a path that leads nowhere, or a value of another type
     errors: int = 0  # faults of our own, logged with a traceback
 
@@ -106,7 +145,7 @@ class DeviceStats:
     groups: dict[str, GroupStats]  # by name; the empty one follows the device's own period
     quality: Quality = Quality.GOOD  # good while it answers, or why it does not
     answered_at_ns: int = 0  # Unix time of its last good answer; 0: never
-    ranges_refused: int = 0  # address ranges it has refused, and which are left out
+    ranges_refused: Sequence[str] = ()  # address ranges it does not let us read, and which are left out
 
 
 @runtime_checkable

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from fieldline.config import Settings
 from fieldline.model import DeviceId
 from fieldline.topics import check_name
+from fieldline_edge.processing.checks import device_problems
+from fieldline_edge.processing.settings import AlarmSettings, DerivedSettings, LimitSettings, ProcessSettings
 
 __all__ = ["DeviceSettings", "Host", "Name", "OutOfRange", "TagSettings", "check_unique_names"]
 
@@ -53,6 +55,10 @@ class TagSettings(Settings):
     out_of_range: OutOfRange = OutOfRange.BAD
     """Outside min and max: bad keeps the value and says BAD_RANGE, clamp takes the nearer limit and says
     UNCERTAIN_CLAMPED."""
+    process: ProcessSettings | None = None
+    """What happens to the readings before they travel: deadband, door, rate limit, windows."""
+    alarms: LimitSettings | None = None
+    """Alarms on the value, judged at the edge; they travel ahead of all readings."""
 
     @model_validator(mode="after")
     def _range_is_right(self) -> "TagSettings":
@@ -62,6 +68,8 @@ class TagSettings(Settings):
             raise ValueError(f"min: {self.min:g} is above max: {self.max:g}; exchange them")
         if self.out_of_range is OutOfRange.CLAMP and self.min is None and self.max is None:
             raise ValueError("out_of_range: clamp needs 'min' or 'max'; add one of them")
+        if self.process is not None:
+            self.process.check(self.name, self.min, self.max)
         return self
 
     @property
@@ -77,6 +85,39 @@ class DeviceSettings(Settings):
     """Name of the device; its readings go to the topic readings/<site>/<area>/<name>."""
     area: Name
     """Part of the site the device stands in."""
+    derived: tuple[DerivedSettings, ...] = ()
+    """Tags that are computed from others of this device."""
+    alarms: tuple[AlarmSettings, ...] = ()
+    """Alarms on tags of this device, derived ones included; where it suits better, write them at the tag."""
+
+    @model_validator(mode="after")
+    def _processing_is_right(self) -> "DeviceSettings":
+        if self.is_processed and self.is_many:
+            raise ValueError(
+                "process, derived and alarms are for a device with one name, and this entry stands for many; "
+                "write the devices one by one, or leave these keys out and watch the readings at the hub"
+            )
+        if self.is_processed and (problems := device_problems(self.read_tags, self.derived, self.alarms)):
+            raise ValidationError.from_exception_data(type(self).__name__, problems)
+        return self
+
+    @property
+    def read_tags(self) -> Sequence[TagSettings]:
+        """The tags that are read from the device itself."""
+        tags: Sequence[TagSettings] = getattr(self, "tags", ())
+        return tags
+
+    @property
+    def is_many(self) -> bool:
+        """Whether the entry stands for devices whose names are learnt while the gateway runs."""
+        return False
+
+    @property
+    def is_processed(self) -> bool:
+        """Whether anything at all happens to readings between the driver and the batcher."""
+        return bool(self.derived or self.alarms) or any(
+            tag.process is not None or tag.alarms is not None for tag in self.read_tags
+        )
 
     def device_id(self, site: str) -> DeviceId:
         """The device's full name in `site`."""

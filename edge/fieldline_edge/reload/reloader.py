@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from fieldline.access_settings import hub_access
 from fieldline.client.link import Link
 from fieldline.errors import ConfigError
+from fieldline_edge import memory
 from fieldline_edge.drivers.base import Driver
 from fieldline_edge.launch import load_apart
 from fieldline_edge.reload.plan import ReloadPlan, plan_reload
@@ -102,6 +103,8 @@ class Reloader:
             self._refused(ConfigError(f"{file}: cannot be taken over: {error!r}; restart the gateway with it"))
             return Outcome.REFUSED
         self.state = ReloadState(self.state.tries + 1, self.state.refused, (), time.time())
+        if plan.devices:
+            memory.unsettle()
         log.info("configuration reloaded: %s", plan, extra={"file": str(file)})
         return Outcome.UNCHANGED if plan.is_empty else Outcome.DONE
 

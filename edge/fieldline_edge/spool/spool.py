@@ -68,6 +68,7 @@ class Spool:
         self.drain = drain
         self.pause = Pause(bounds.when_full)
         self._bounds = bounds
+        self.taken = 0  # frames put since the start
         self._commit_s_max = commit_ms_max / 1000
         self._clock_s = clock_s
         self._time_ns = time_ns
@@ -78,7 +79,7 @@ class Spool:
         self._recent = Recent(_RECENT_BYTES_MAX)
         self._rolling = Rolling(drain, bytes_max=bounds.bytes_max)
         self._last_trim_s = self._last_old_s = float("-inf")
-        self._put = self._safe = 0  # frames taken, and those of them that are safe or lost
+        self._safe = 0  # of the frames taken, so many are on disk, or were dropped and counted
         self._ack_since_s: float | None = None
         self._last_commit_s = self._retry_at_s = float("-inf")
         self._failures = 0
@@ -164,10 +165,10 @@ class Spool:
 
         Never blocks, never fails; bounded as the module says.
         """
-        self._put += 1
         self.put_bytes += len(entry.frame)
         self._rolling.put(len(entry.frame))
         self._hold.put(entry)
+        self.taken += 1
         self._changed.set()
 
     def rebound(self, *, bounds: Bounds, memory_bytes_max: int, commit_ms_max: int) -> None:
@@ -180,6 +181,11 @@ class Spool:
             self._store.rebound(bounds)
         self._changed.set()
 
+    async def committed(self, taken: int) -> None:
+        """Return once the first `taken` frames put since the start are on disk, or dropped and counted."""
+        while self._safe < taken:
+            await self._next_commit()
+
     def lose(self, loss: Loss) -> None:
         """Note readings that were dropped on the way here; the next frame's gap will tell the hub."""
         self._hold.lose(loss)
@@ -190,15 +196,6 @@ class Spool:
     def polled(self, readings: int) -> None:
         """Count readings taken from devices; stored with the next commit."""
         self._polled += readings
-
-    def safe_mark(self) -> int:
-        """Names what has been put so far, for `safe`."""
-        return self._put
-
-    async def safe(self, mark: int) -> None:
-        """Return once everything put before `safe_mark` gave this is fsynced, or was lost to a bound and counted."""
-        while self._safe < mark:
-            await self._next_commit()
 
     def lane(self, number: int) -> Lane | None:
         """The lane of that number; None if the hub has all of it."""
@@ -334,21 +331,25 @@ class Spool:
         return self.state.last_urgent if lane.is_urgent else self.state.last_frame
 
     async def renew_epoch(self, lane: int | None = None) -> bool:
-        """Start a new identity for a lane's numbering, because the hub knows more frames of this one than we do.
-
-        False if the disk did not take it: the old one goes on.
-        """
-        store = self._store
-        assert store is not None, "the spool is not open"
+        """Start a new identity for a lane, because the hub knows more frames of it than we do; False: the disk failed."""
+        assert self._store is not None, "the spool is not open"
         of = self._lane(lane)
-        if of is None:
+        if of is None or not await self._try(partial(self._store.renew_epoch, of)):
             return False
+        self._progress.forget(of)
+        return True
+
+    async def shift_times(self, first: int, last: int, offset_ns: int) -> bool:
+        """Frames `first` to `last` were made so much later than their `at_ns` says; False if the disk failed."""
+        assert self._store is not None, "the spool is not open"
+        return await self._try(partial(self._store.shift_times, first, last, offset_ns))
+
+    async def _try(self, job: Callable[[], Committed]) -> bool:
         try:
-            await self._write(partial(store.renew_epoch, of))
+            await self._write(job)
         except _DISK_ERRORS as error:
             self._failed(error)
             return False
-        self._progress.forget(of)
         return True
 
     async def run(self) -> None:
@@ -366,18 +367,18 @@ class Spool:
                 return False
             if self._failures >= _REOPEN_AFTER_FAILURES and not await self._reopen():
                 return False
+            taken = self.taken
             entries, loss = self._hold.take()
             writing = self._writing_of(entries, loss, trim=trim)
             ack_since_s = self._ack_since_s
             if trim:
                 self._ack_since_s = None
             job = self._in_writer(partial(self._store.commit, writing))
-            taken = self._put - self._hold.waiting
             cancelled = await wait_for(job)
             error = job.exception()
             if error is None:
                 self._hold.done()
-                self._safe = max(self._safe, taken)
+                self._safe = taken
                 self._succeeded(job.result(), writing)
             else:
                 self._hold.give_back()

@@ -184,6 +184,16 @@ class Store:
             if not size:
                 return
 
+    def shift_times(self, first: int, last: int, offset_ns: int) -> Committed:
+        """Add to the `at_ns` of rows that end in frames `first` to `last`: the clock that gave it was wrong."""
+        with self._transaction():
+            self._connection.execute(
+                "UPDATE chunks SET at_ns = at_ns + ? WHERE sequence BETWEEN ? AND ?", (offset_ns, first, last)
+            )
+            state = self._tables.save(self.state, look=True)
+        self.state = state
+        return Committed(state)
+
     def read(
         self, after: int, *, frames_max: int, bytes_max: int, lane: int | None = None
     ) -> tuple[list[Stored], list[int]]:

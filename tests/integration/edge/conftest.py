@@ -5,7 +5,7 @@ import getpass
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -17,7 +17,7 @@ _READY_S = 10.0
 class Mosquitto:
     """A mosquitto broker of our own, that can be stopped and started again on the same port."""
 
-    def __init__(self, program: str, folder: Path, *, users: Path | None = None) -> None:
+    def __init__(self, program: str, folder: Path, *, users: Path | None = None, options: Sequence[str] = ()) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
@@ -27,6 +27,7 @@ class Mosquitto:
         # Started by root, mosquitto would change to a user who may not read the test's folder.
         lines += [f"user {getpass.getuser()}", f"allow_anonymous {'false' if users else 'true'}"]
         lines += [f"password_file {users}"] if users else []
+        lines += options
         self._config.write_text("\n".join(lines) + "\n")
         self._process: asyncio.subprocess.Process | None = None
 
@@ -55,6 +56,13 @@ class Mosquitto:
                     writer.close()
                     await writer.wait_closed()
                     return self
+
+    async def terminate(self) -> None:
+        """Stop in good order: what it keeps is on disk, if its options say so."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+            await self._process.wait()
+        self._process = None
 
     async def stop(self) -> None:
         if self._process is not None and self._process.returncode is None:

@@ -9,12 +9,14 @@ import socket
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from fieldline import Delivery, Runtime, Start
 from fieldline.config import loads
+from fieldline.wire.plant import decode_alert
 from fieldline_cloud.hub.hub import Hub
 from fieldline_cloud.hub.settings import HubSettings
 from fieldline_edge.app import Gateway
@@ -232,3 +234,38 @@ async def test_a_killed_process_goes_on_where_it_was(tmp_path: Path) -> None:
 def get(url: str) -> str:
     with urllib.request.urlopen(url, timeout=5) as answer:
         return str(answer.read().decode())
+
+
+async def test_alerts_derived_tags_and_what_a_door_keeps_reach_the_hub(tmp_path: Path) -> None:
+    async with hub(tmp_path) as server, plant() as plant_port:
+        text = gateway_text(tmp_path, hub_port=server.port, plant_port=plant_port).replace(
+            "{name: r0, address: 0, type: uint16}",
+            "{name: r0, address: 0, type: uint16, process: {door: {absolute: 20}}, alarms: {hi: -1, cause: test}}",
+            1,
+        )
+        text = text.replace("period_ms: 50, tags", "period_ms: 50, derived: [{name: raw, expression: r0 * 1}], tags", 1)
+        async with running(loads(text, GatewaySettings, name="g.yaml")) as gateway:
+            await until(lambda: gateway.uplink.connected and gateway.processor.stats.door > 20)
+
+        state = read_state(tmp_path / "spool.db")
+        found = await everything_at(server.port, state.next_sequence - 2)
+        async with (
+            Runtime(f"127.0.0.1:{server.port}", name="alerts") as runtime,
+            runtime.subscribe("alerts/#", start=Start.EARLIEST) as stored,
+            asyncio.timeout(15),
+        ):
+            alert = await stored.next_delivery()
+
+    assert alert is not None
+    assert alert.sequence == 1
+    assert decode_alert(next(iter(alert.messages())).content).fingerprint == "demo/hall-a/pump-1:r0:edge_hi"
+    readings = [one for each in found if each.topic.endswith("pump-1") for one in each.readings()]
+    kept = {one.at_ns: float(str(one.value)) for one in readings if one.tag == "r0"}
+    raw = {one.at_ns: float(str(one.value)) for one in readings if one.tag == "raw"}
+    assert state.readings_spooled == state.readings_polled
+    assert len(kept) < len(raw)
+    assert kept.items() <= raw.items()
+    for (first_ns, first), (last_ns, last) in pairwise(sorted(kept.items())):
+        for at_ns in (each for each in raw if first_ns < each < last_ns):
+            line = first + (last - first) * (at_ns - first_ns) / (last_ns - first_ns)
+            assert abs(line - raw[at_ns]) <= 20 + 1e-9

@@ -152,7 +152,8 @@ async def test_a_retained_message_is_taken_as_of_unknown_age(broker: Mosquitto) 
 
 async def test_a_full_queue_drops_the_oldest_and_counts_them(broker: Mosquitto) -> None:
     sink = Collector()
-    driver = MqttDriver([device("env-1", broker.port, broker={"queue_messages_max": 5})], site="s", sink=sink)
+    lossy = device("env-1", broker.port, qos=0, broker={"queue_messages_max": 5})
+    driver = MqttDriver([lossy], site="s", sink=sink)
     async with running(driver):
         await subscribed(driver, sink, broker.port, "env-1")
         seen = driver.stats.messages

@@ -29,10 +29,10 @@ class Config:
         self.path = folder / "gateway.yaml"
         self.spool = folder / "spool.db"
 
-    def write(self, ports: Sequence[int], *, hub: int = 9, more: str = "", period_ms: int = 20) -> Path:
+    def write(self, ports: Sequence[int], *, hub: int = 9, more: str = "", first_ms: int = 20) -> Path:
         devices = "".join(
             f"  - {{driver: modbus, name: d{port}, area: hall, host: 127.0.0.1, port: {port}, "
-            f"period_ms: {period_ms}, tags: [{{name: t, address: 0, type: uint16}}]}}\n"
+            f"period_ms: {first_ms if port == ports[0] else 20}, tags: [{{name: t, address: 0, type: uint16}}]}}\n"
             for port in ports
         )
         self.path.write_text(
@@ -63,14 +63,14 @@ async def until(condition: Callable[[], object]) -> None:
 async def test_a_driver_that_stays_misses_no_poll_and_keeps_its_connection(tmp_path: Path) -> None:
     config = Config(tmp_path)
     async with FaultServer() as stays, FaultServer() as goes, FaultServer() as comes:
-        config.write([stays.port, goes.port])
+        config.write([stays.port, goes.port], first_ms=500)
         async with running(config) as gateway:
             kept = gateway.drivers[0]
-            await until(lambda: len(stays.requests) > 5 and len(goes.requests) > 5)
+            await until(lambda: len(stays.requests) > 1 and len(goes.requests) > 5)
 
-            outcome = await gateway.reloader.reload(config.write([stays.port, comes.port]))
+            outcome = await gateway.reloader.reload(config.write([stays.port, comes.port], first_ms=500))
             before = len(stays.requests)
-            await until(lambda: len(comes.requests) > 5 and len(stays.requests) > before + 5)
+            await until(lambda: len(comes.requests) > 5 and len(stays.requests) > before + 1)
 
             assert outcome is Outcome.DONE
             assert gateway.drivers[0] is kept

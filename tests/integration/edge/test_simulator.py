@@ -1,58 +1,25 @@
-"""Claims about the plant on the wire: asked by pymodbus' client, heard through a real MQTT broker."""
+"""Claims about the plant on the wire: asked by pymodbus' client, what it answers and what it writes down."""
 
 import asyncio
 import json
-import os
-import shutil
-import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import paho.mqtt.client as mqtt
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusIOException
 
-from fieldline.config import loads
 from fieldline.errors import ConfigError, FieldlineError
 from fieldline_edge.drivers.simulator.registers import REGISTERS, Register
 from fieldline_edge.drivers.simulator.runner import PlantRunner
-from fieldline_edge.drivers.simulator.settings import PlantSettings
-
-DEADLINE_S = 15
-DEMO = Path(__file__).parents[3] / "config/demo/plant.yaml"
-MODELS = ["pump", "fan", "compressor", "meter", "climate", "registers50"]
-ALL_MODELS = "".join(
-    f"  - {{name: {name}, model: {name}, serve: modbus, unit: {unit}}}\n" for unit, name in enumerate(MODELS, 1)
+from tests.integration.edge.simulating import (
+    ALL_MODELS,
+    DEADLINE_S,
+    MODELS,
+    asking,
+    modbus,
+    settings,
 )
-NATS = Path(sys.executable).with_name("nats-server")
-
-
-def settings(text: str) -> PlantSettings:
-    return loads(f"kind: plant\n{text}", PlantSettings, name="plant.yaml", environment={})
-
-
-def modbus(machines: str, more: str = "") -> PlantSettings:
-    return settings(f'modbus: {{listen: "127.0.0.1:0"}}\nmachines:\n{machines}{more}')
-
-
-@asynccontextmanager
-async def asking(runner: PlantRunner, *, timeout_s: float = 5) -> AsyncIterator[AsyncModbusTcpClient]:
-    port = runner.listeners[0].port
-    client = AsyncModbusTcpClient("127.0.0.1", port=port, timeout=timeout_s, retries=0)
-    try:
-        assert await client.connect()
-        yield client
-    finally:
-        client.close()
-        await asyncio.sleep(0)
 
 
 async def words(client: AsyncModbusTcpClient, unit: int, register: Register) -> list[int]:
@@ -120,7 +87,7 @@ async def test_an_address_beyond_the_map_is_answered_with_exception_2() -> None:
 
 async def test_writing_the_coil_stops_the_motor() -> None:
     async with PlantRunner(modbus(ALL_MODELS)) as runner, asking(runner) as client:
-        before = runner.plant.machines["pump"].values["speed"]
+        before = float(runner.plant.machines["pump"].values["speed"])
 
         answer = await client.write_coil(0, False, device_id=1)
         for _ in range(200):
@@ -195,237 +162,20 @@ async def test_the_truth_file_says_when_and_what(tmp_path: Path) -> None:
         for _ in range(10):
             runner.tick()
 
-    lines = [json.loads(line) for line in truth.read_text().splitlines()]
+    head, *lines, end = [json.loads(line) for line in truth.read_text().splitlines()]
 
-    common = {"kind": "imbalance", "machine": "fan", "area": "hall-a", "at_ms": 5000, "grow_s": 1.0}
-    common |= {"severity": 1.0, "signals": ["vibration", "alarm"]}
-    assert lines == [{"event": "start", "at_s": 0.1} | common, {"event": "stop", "at_s": 0.3} | common]
+    common = {"id": 1, "kind": "imbalance", "machine": "fan", "area": "hall-a", "at_ms": 5000}
+    more = {"grow_s": 1.0, "severity": 1.0, "growth": "linear", "failure_s": None, "signals": ["vibration", "alarm"]}
+    assert lines == [{"event": "start", "at_s": 0.1} | common | more, {"event": "stop", "at_s": 0.3} | common]
+    assert (head["event"], head["seed"], head["machines"][1]) == (
+        "plant",
+        7,
+        {"name": "fan", "area": "hall-a", "model": "fan"},
+    )
+    assert end == {"event": "end", "at_s": 0.5, "at_ms": 5000}
 
 
 async def test_a_truth_file_that_cannot_be_written_starts_nothing(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="truth cannot be written"):
         async with PlantRunner(modbus(ALL_MODELS), truth=tmp_path / "no" / "truth.jsonl"):
             pass
-
-
-@pytest.fixture
-def nats_program() -> Path:
-    """The broker; without it the test is skipped, and fails where CI=true."""
-    if not NATS.exists():
-        reason = "nats-server is missing; run: pip install 'fieldline[demo]'"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return NATS
-
-
-@pytest.fixture
-def nats_port(nats_program: Path, tmp_path: Path) -> Iterator[int]:
-    """A real MQTT broker on a free port."""
-    port = free_port()
-    process = start_broker(nats_program, tmp_path, port)
-    yield port
-    process.terminate()
-    process.wait(DEADLINE_S)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def start_broker(program: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
-    config = folder / "nats.conf"
-    config.write_text(
-        f'server_name: plant\nlisten: "127.0.0.1:-1"\n'
-        f'jetstream {{ store_dir: "{folder / "store"}" }}\nmqtt {{ listen: "127.0.0.1:{port}" }}\n'
-    )
-    process = subprocess.Popen([program, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + DEADLINE_S
-    while time.monotonic() < until and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return process
-        time.sleep(0.02)  # the server says nowhere else when it listens
-    process.kill()
-    process.wait()
-    pytest.fail("the broker did not start")
-
-
-@asynccontextmanager
-async def hearing(port: int, topic: str) -> AsyncIterator[asyncio.Queue[tuple[str, dict[str, float]]]]:
-    """A subscriber; the queue gets (topic, payload)."""
-    loop = asyncio.get_running_loop()
-    heard: asyncio.Queue[tuple[str, dict[str, float]]] = asyncio.Queue()
-    subscribed = asyncio.Event()
-    client = mqtt.Client(CallbackAPIVersion.VERSION2)
-
-    def on_connect(*_: Any) -> None:
-        client.subscribe(topic, qos=1)
-
-    def on_subscribe(*_: Any) -> None:
-        loop.call_soon_threadsafe(subscribed.set)
-
-    def on_message(_client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        loop.call_soon_threadsafe(heard.put_nowait, (message.topic, json.loads(message.payload)))
-
-    client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
-    client.connect_async("127.0.0.1", port)
-    client.loop_start()
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            await subscribed.wait()
-        yield heard
-    finally:
-        client.disconnect()
-        await asyncio.to_thread(client.loop_stop)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that only paho's thread knows of."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - the thread sets no event of ours
-            await asyncio.sleep(0.01)
-
-
-def mqtt_plant(port: int, more: str = "") -> PlantSettings:
-    return settings(
-        f'mqtt: {{broker: "127.0.0.1:{port}", topic_root: plant, queue_max: 50}}\nmachines:\n'
-        f"  - {{name: env-1, area: hall-b, model: climate, serve: mqtt, period_ms: 100}}\n{more}"
-    )
-
-
-async def test_what_is_published_is_what_the_sensors_say(nats_port: int) -> None:
-    async with hearing(nats_port, "plant/#") as heard:
-        async with PlantRunner(mqtt_plant(nats_port), clock_ns=lambda: 1_234_567_890) as runner:
-            publisher, expected = runner.publisher, []
-            assert publisher is not None
-            await until(lambda: publisher.connected)
-            for step in range(1, 21):
-                runner.tick()
-                if step % 2 == 0:  # every 100 ms of 50 ms steps
-                    expected.append({"ts": 1234, **runner.plant.machines["env-1"].values})
-
-        async with asyncio.timeout(DEADLINE_S):
-            got = [await heard.get() for _ in expected]
-
-    assert got == [("plant/hall-b/env-1", values) for values in expected]
-    assert heard.empty()
-
-
-async def test_leaving_waits_until_the_broker_has_everything(nats_port: int) -> None:
-    async with PlantRunner(mqtt_plant(nats_port)) as runner:
-        publisher = runner.publisher
-        assert publisher is not None
-        await until(lambda: publisher.connected)
-        for _ in range(60):
-            runner.tick()
-
-    assert publisher.acknowledged == publisher.queued == 30
-    assert publisher.dropped == 0
-
-
-async def test_a_dropout_stops_the_messages_and_ends(nats_port: int) -> None:
-    faults = "faults: [{kind: dropout, machine: env-1, at_s: 0.5, duration_s: 0.5}]"
-    async with PlantRunner(mqtt_plant(nats_port, faults)) as runner:
-        counts = []
-        for _ in range(30):
-            runner.tick()
-            counts.append(runner.publisher.queued if runner.publisher else 0)
-
-    assert counts[9] == counts[18] == 4
-    assert counts[29] == 10
-
-
-async def test_messages_wait_for_a_late_broker_up_to_the_bound(nats_program: Path, tmp_path: Path) -> None:
-    port = free_port()
-    async with PlantRunner(mqtt_plant(port)) as runner:
-        for _ in range(160):
-            runner.tick()
-        publisher = runner.publisher
-        assert publisher is not None
-        assert (publisher.queued, publisher.dropped) == (50, 30)
-
-        process = start_broker(nats_program, tmp_path, port)
-        try:
-            await until(lambda: publisher.acknowledged == 50)
-        finally:
-            process.terminate()
-            process.wait(DEADLINE_S)
-
-
-@pytest.fixture
-def fieldline() -> str:
-    found = shutil.which("fieldline", path=str(Path(sys.executable).parent))
-    assert found, "the package is not installed; run: pip install -e '.[dev]'"
-    return found
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_says_where_it_listens_and_ends_cleanly(fieldline: str, number: int) -> None:
-    environment = os.environ | {"PLANT_MODBUS_PORT": "0", "PLANT_MQTT_PORT": str(free_port())}
-    with subprocess.Popen(
-        [fieldline, "simulate", str(DEMO)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        port = int(line.removeprefix("listening on 127.0.0.1:"))
-        socket.create_connection(("127.0.0.1", port)).close()
-
-        process.send_signal(number)
-        rest, _ = process.communicate(timeout=DEADLINE_S)
-
-    assert (process.returncode, rest) == (0, "")
-
-
-def test_the_command_stops_after_its_duration_and_writes_the_truth(fieldline: str, tmp_path: Path) -> None:
-    plant = tmp_path / "plant.yaml"
-    plant.write_text(
-        'kind: plant\nmodbus: {listen: "127.0.0.1:0"}\nmachines: [{name: p, model: pump, serve: modbus}]\n'
-        "faults: [{kind: leak, machine: p, at_s: 0.1}]\n"
-    )
-    truth = tmp_path / "truth.jsonl"
-    done = subprocess.run(
-        [fieldline, "simulate", plant, "--duration", "1", "--truth", truth, "--seed", "3"],
-        capture_output=True,
-        timeout=DEADLINE_S,
-        text=True,
-        check=False,
-    )
-
-    assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(truth.read_text())["kind"] == "leak"
-
-
-def test_the_command_refuses_a_wrong_file_with_one_line_and_2(fieldline: str, tmp_path: Path) -> None:
-    plant = tmp_path / "plant.yaml"
-    plant.write_text("kind: plant\nmachines: [{name: p, model: pump, serve: modbus, unti: 1}]\n")
-
-    done = subprocess.run(
-        [fieldline, "simulate", plant], capture_output=True, timeout=DEADLINE_S, text=True, check=False
-    )
-
-    assert done.returncode == 2
-    assert done.stderr == f"{plant}:2: machines[0].unti: is not a known key; did you mean 'unit'?\n"
-
-
-def test_the_command_names_a_port_in_use_and_ends_with_1(fieldline: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        environment = os.environ | {"PLANT_MODBUS_PORT": port}
-        done = subprocess.run(
-            [fieldline, "simulate", DEMO],
-            env=environment,
-            capture_output=True,
-            timeout=DEADLINE_S,
-            text=True,
-            check=False,
-        )
-
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert f"127.0.0.1:{port}: the port is in use" in done.stderr

@@ -40,6 +40,10 @@ COMMANDS = [
     "hub",
     "demo",
     "simulate",
+    "plant fault",
+    "plant clear",
+    "plant switch",
+    "plant status",
     "agent anomaly",
     "agent maintenance",
     "certs init",
@@ -266,8 +270,8 @@ def test_check_names_the_problems_of_all_files(
 @pytest.mark.parametrize(
     ("words", "module", "sentence"),
     [
-        (["simulate", "x.yaml"], "pymodbus", "simulate: pymodbus is not installed; run: pip install 'fieldline[edge]'"),
-        (["simulate", "--help"], "pymodbus", None),
+        (["simulate", "x.yaml"], "paho", "simulate: paho is not installed; run: pip install 'fieldline[edge]'"),
+        (["simulate", "--help"], "paho", None),
         (
             ["check", "config/demo/hub.yaml"],
             "grpc_health",
@@ -289,7 +293,7 @@ def test_a_part_that_is_not_installed_is_named_with_what_to_install(
 
     if sentence is None:
         assert told.returncode == 0
-        assert "Not available: simulate: pymodbus is not installed" in " ".join(told.stdout.split())
+        assert "Not available: simulate: paho is not installed" in " ".join(told.stdout.split())
     else:
         assert (told.returncode, told.stderr.splitlines()) == (2, [sentence])
 

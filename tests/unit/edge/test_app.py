@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from fieldline.config import loads
 from fieldline.errors import ConfigError
 from fieldline.model import DeviceId, Reading
+from fieldline.v1 import hub_pb2
+from fieldline.wire.readings import decode_readings
 from fieldline_edge.app import Gateway
 from fieldline_edge.drivers import DriverStats
 from fieldline_edge.metrics import GatewayCollector
@@ -151,3 +154,81 @@ async def test_metrics_show_what_the_parts_count(tmp_path: Path) -> None:
     assert (health["ok"], health["state"]) == (True, "degraded")
     assert health["parts"]["spool"] == {"state": "ok", "reason": "1 frames wait for the hub"}
     assert health["parts"]["hub"]["state"] == "degraded"
+
+
+async def frames_of(path: Path) -> list[hub_pb2.Frame]:
+    """What a spool holds, oldest first."""
+    spool = Spool(path, bytes_max=1 << 22)
+    await spool.open()
+    stored = await spool.read(0, frames_max=100, bytes_max=1 << 20)
+    await spool.close()
+    return [hub_pb2.Frame.FromString(one.frame) for one in stored]
+
+
+PROCESSED = """\
+    derived: [{name: double, expression: t * 2}]
+    alarms: [{tag: t, hi: 80}]
+"""
+
+
+def processed(tmp_path: Path) -> Gateway:
+    text = (
+        f"kind: gateway\nname: gw\nsite: demo\nhub: 127.0.0.1:9\nspool: {{path: {tmp_path / 'spool.db'}}}\n"
+        "batch: {linger_ms: 60000}\ndevices:\n  - driver: modbus\n    name: pump\n    area: hall\n    host: 127.0.0.1\n"
+        "    port: 9\n    tags: [{name: t, address: 0, type: int16, process: {door: {absolute: 1}}}]\n"
+    )
+    return Gateway(loads(text + PROCESSED, GatewaySettings, name="g.yaml"))
+
+
+class Hot(Scripted):
+    """A driver whose device gets too hot, and is read until the gateway stops."""
+
+    async def run(self) -> None:
+        self.stats.polls += 1
+        self._gateway.processor.put(PUMP, [Reading("t", second, 20.0 + 70.0 * (second > 1)) for second in range(1, 6)])
+        await asyncio.Event().wait()
+
+
+async def test_an_alert_is_spooled_ahead_of_its_batch_and_nothing_that_is_held_is_lost(tmp_path: Path) -> None:
+    subject = processed(tmp_path)
+    subject.drivers = [driver := Hot(subject)]
+
+    await run_until(subject, lambda: driver.stats.polls and subject.spool.state.frames >= 2)
+
+    frames = await frames_of(tmp_path / "spool.db")
+    assert [frame.topic for frame in frames][:2] == ["alerts/demo/hall/pump", "readings/demo/hall/pump"]
+    readings = [one for frame in frames[1:] for one in decode_readings(frame.body)]
+    assert [one.value for one in readings if one.tag == "double"] == [40.0] + [180.0] * 4
+    assert [one.at_ns for one in readings if one.tag == "t"] == [1, 2, 5]
+    assert (tmp_path / "spool.alerts").exists()
+
+
+async def test_metrics_show_what_processing_kept_back(tmp_path: Path) -> None:
+    subject = processed(tmp_path)
+    await subject.spool.open()
+    subject.processor.put(PUMP, [Reading("t", second, 90.0) for second in range(1, 6)])
+    registry = CollectorRegistry()
+    registry.register(GatewayCollector(subject))
+
+    lines = generate_latest(registry).decode().splitlines()
+    await subject.spool.close()
+
+    for line in (
+        'fieldline_edge_readings_suppressed_total{stage="door"} 3.0',
+        'fieldline_edge_derived_failed_total{reason="division_by_zero"} 0.0',
+        "fieldline_edge_processing_readings_total 5.0",
+        "fieldline_edge_readings_derived_total 5.0",
+        "fieldline_edge_alerts_total 1.0",
+        "fieldline_edge_alerts_raised 1.0",
+        "fieldline_edge_windows_held 0.0",
+    ):
+        assert line in lines
+
+
+def test_processed_settings_survive_the_way_to_a_fresh_interpreter(tmp_path: Path) -> None:
+    settings = processed(tmp_path).settings
+
+    again = pickle.loads(pickle.dumps(settings))
+
+    assert again == settings
+    assert again.devices[0].derived[0].parsed == settings.devices[0].derived[0].parsed

@@ -139,3 +139,35 @@ def test_every_reading_leaves_once_in_order_and_within_bounds(polls: list[tuple[
     for batch in found:
         assert len(batch.readings) <= 7
         assert estimated_bytes(batch.readings) <= 300
+
+
+def test_a_device_in_a_hurry_does_not_wait_for_its_linger() -> None:
+    subject = batcher()
+    subject.add(PUMP, readings(2), 0.0)
+    subject.add(FAN, readings(2), 0.0)
+
+    subject.hurry(PUMP)
+    subject.hurry(DeviceId("demo", "hall", "unknown"))
+
+    batch = subject.pop_due(0.0)
+    assert batch is not None
+    assert batch.device == PUMP
+    assert subject.pop_due(0.0) is None
+
+
+@given(st.lists(st.tuples(st.sampled_from([PUMP, FAN, None]), st.integers(1, 25)), max_size=60))
+def test_what_is_settled_has_left(story: list[tuple[DeviceId | None, int]]) -> None:
+    """`settled` never counts a reading that waits, and counts all once nothing waits."""
+    subject = batcher(waiting_readings_max=1000)
+    number, waiting = 0, set[int]()
+    for step, (device, count) in enumerate(story):
+        if device is not None:
+            subject.add(device, readings(count, first=number), float(step))
+            waiting |= set(range(number, number + count))
+            number += count
+        elif batch := subject.pop():
+            waiting -= {reading.at_ns for reading in batch.readings}
+        assert subject.settled <= min(waiting, default=number)
+    while subject.pop():
+        pass
+    assert subject.settled == subject.added == number

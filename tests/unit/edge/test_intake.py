@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from fieldline.limits import BATCH_STRING_BYTES_MAX
-from fieldline.model import DeviceId, Quality, Reading
+from fieldline.model import Alert, AlertState, DeviceId, Quality, Reading, Severity
 from fieldline.v1 import hub_pb2
 from fieldline.wire.readings import decode_readings
 from fieldline_edge.batcher import Batch, Batcher
@@ -150,10 +150,71 @@ async def test_while_a_full_spool_stops_polling_readings_are_counted_and_the_hub
         assert spool.state.readings_polled == spool.state.readings_spooled + spool.state.readings_dropped == 9
 
 
-async def test_safe_returns_once_what_was_put_is_on_the_disk(tmp_path: Path) -> None:
+async def test_an_alert_waits_while_no_frame_may_be_made(tmp_path: Path) -> None:
+    alert = Alert(PUMP, "t", "edge_hi", "limit", Severity.WARNING, AlertState.RAISED, 5, "hot")
     async with running(tmp_path) as (intake, spool), asyncio.timeout(5):
-        intake.put(PUMP, readings(5))
+        with intake.held():
+            intake.alert(alert)
+            await spool.flush()
+            assert (intake.alerts, spool.state.frames) == (0, 0)
+        await spool.wait(0)
 
-        await intake.safe()
+        assert (intake.alerts, spool.state.frames, spool.state.readings_spooled) == (1, 1, 0)
+
+
+async def test_safe_returns_when_everything_up_to_the_mark_is_on_disk(tmp_path: Path) -> None:
+    async with running(tmp_path) as (intake, spool), asyncio.timeout(5):
+        intake.put(PUMP, readings(3))
+        intake.put(DeviceId("demo", "hall", "fan"), readings(2))
+        mark = intake.mark()
+
+        await intake.safe(mark)
 
         assert spool.state.readings_spooled == 5
+
+
+async def test_safe_waits_for_a_batch_that_is_still_gathering(tmp_path: Path) -> None:
+    async with running(tmp_path, linger_s=3600.0) as (intake, spool), asyncio.timeout(5):
+        intake.put(PUMP, readings(3))
+        waiting = asyncio.create_task(intake.safe(intake.mark()))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+
+        intake.flush()
+        await waiting
+
+        assert spool.state.readings_spooled == 3
+
+
+async def test_nothing_put_is_safe_at_once(tmp_path: Path) -> None:
+    async with running(tmp_path) as (intake, _), asyncio.timeout(5):
+        await intake.safe(intake.mark())
+
+
+async def test_readings_in_the_spool_s_memory_are_not_safe_before_a_commit(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.db", bounds=Bounds(1 << 22), commit_ms_max=0)
+    await spool.open()
+    intake = Intake(Batcher(linger_s=0.0, readings_max=100, bytes_max=65536), spool, clock=SystemClock())
+    try:
+        intake.put(PUMP, readings(3))
+        intake.flush()
+        waiting = asyncio.create_task(intake.safe(intake.mark()))
+        await asyncio.sleep(0)
+        assert not waiting.done()  # nobody has committed
+        assert await spool.flush()
+        async with asyncio.timeout(5):
+            await waiting
+    finally:
+        await spool.close()
+
+
+async def test_a_driver_in_a_hurry_waits_while_frames_are_held(tmp_path: Path) -> None:
+    async with running(tmp_path, linger_s=3600.0) as (intake, spool), asyncio.timeout(5):
+        intake.put(PUMP, readings(3))
+        with intake.held():
+            intake.hurry_all()
+            assert intake.waiting == 3
+        intake.hurry_all()
+        await intake.safe(intake.mark())
+
+        assert spool.state.readings_spooled == 3

@@ -84,16 +84,24 @@ def test_a_gateway_without_devices_is_refused() -> None:
     assert problem == "g.yaml:6: devices: is empty; add at least one device"
 
 
-def test_one_wrong_tag_among_ten_thousand_is_found_in_two_seconds() -> None:
-    tags = [f"      - {{name: t{n}, address: {n}, type: int16}}\n" for n in range(10_000)]
-    tags[7_777] = "      - {name: t7777, address: 7777, type: int17}\n"
+@pytest.mark.parametrize(
+    ("options", "wrong", "key"),
+    [
+        ("", "type: int17", ".type"),
+        (", scale: 0.1, invalid: [0x8000]", "type: int16, map: {0: stopped, x: running}", ".map.x"),
+        (", map: {0: stopped, 1: running}", "type: string, length_bytes: 7, length_registers: 4", ""),
+    ],
+)
+def test_one_wrong_tag_among_ten_thousand_is_found_in_two_seconds(options: str, wrong: str, key: str) -> None:
+    tags = [f"      - {{name: t{n}, address: {n}, type: int16{options}}}\n" for n in range(10_000)]
+    tags[7_777] = f"      - {{name: t7777, address: 7777, {wrong}}}\n"
     head = "devices:\n  - driver: modbus\n    name: big\n    area: hall\n    host: 127.0.0.1\n    tags:\n"
 
-    started = time.perf_counter()
+    started = time.process_time()
     (problem,) = problems_of(HEAD + head + "".join(tags))
-    took_s = time.perf_counter() - started
+    took_s = time.process_time() - started
 
-    assert problem.startswith("g.yaml:7789: devices[0].tags[7777].type:")
+    assert problem.startswith(f"g.yaml:7789: devices[0].tags[7777]{key}:")
     assert took_s < 2.0 * 3  # the promise is 2 s; a busy machine gets three times that
 
 
@@ -109,3 +117,16 @@ def test_an_address_is_a_host_and_a_port(text: str, pair: tuple[str, int]) -> No
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="write host:port"):
         split_address(text)
+
+
+def test_devices_that_would_throw_each_other_out_of_a_broker_are_named() -> None:
+    text = "kind: gateway\nname: g\nsite: s\nhub: h:1\nspool: {path: s.db}\ndevices:\n"
+    mqtt = "  - {driver: mqtt, name: %s, area: a, topic: t, tags: [{name: t, path: $.t}], broker: {host: h, %s}}\n"
+    same_id = text + mqtt % ("x", "client_id: gw") + mqtt % ("y", "client_id: gw, keepalive_s: 60")
+    host = "  - {driver: sparkplug, name: %s, area: a, group: g, broker: {host: h}, host_id: %s}\n"
+    two_hosts = text + host % ("x", "one") + host % ("y", "two")
+
+    with pytest.raises(ConfigError, match=r"devices\[1\].broker: 'y' and 'x' .* client_id 'gw' with other"):
+        loads(same_id, GatewaySettings, name="g.yaml")
+    with pytest.raises(ConfigError, match="host_id 'two' and 'one'"):
+        loads(two_hosts, GatewaySettings, name="g.yaml")

@@ -237,11 +237,10 @@ async def test_safe_returns_once_what_was_put_is_committed(tmp_path: Path) -> No
     spool = Spool(tmp_path / "spool.db", bounds=Bounds(MIB))
     await spool.open()
     spool.put(entry())
-    mark = spool.safe_mark()
-    assert spool._safe < mark
+    assert spool._safe < spool.taken
 
     await spool.flush()
-    await spool.safe(mark)
+    await spool.committed(spool.taken)
 
     assert spool.state.frames == 1
     await spool.close()

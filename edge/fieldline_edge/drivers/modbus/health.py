@@ -34,6 +34,11 @@ class BlockHealth:
         self.quality = Quality.GOOD
         self._backoff = backoff
 
+    @property
+    def failures(self) -> int:
+        """How often it has failed since its last good answer."""
+        return self._backoff.failures
+
     def ready(self, now_s: float) -> bool:
         """Whether it is healthy, or its pause is over."""
         return self.quality.is_good or self._backoff.ready(now_s)
@@ -88,6 +93,12 @@ class DeviceHealth:
         self._blocks.append(health)
         return health
 
+    def trial(self) -> BlockHealth:
+        """The health of something that is only tried: it speaks for no request, and is never asked twice in a poll."""
+        health = BlockHealth(self._backoff())
+        health.quality = Quality.BAD
+        return health
+
     def drop(self, blocks: Sequence[BlockHealth]) -> None:
         """Requests that are asked no more."""
         self._blocks = [block for block in self._blocks if block not in blocks]
@@ -106,10 +117,13 @@ class DeviceHealth:
         if look is self._probe:
             self._probe = None
 
-    def turn(self, count: int) -> int:
-        """Which of `count` requests a lost device is asked for next."""
-        self._turn += 1
-        return (self._turn - 1) % count
+    def turn(self, count: int) -> tuple[int, bool]:
+        """Which of `count` requests a lost device is asked for next, and whether for all of it or the least possible.
+
+        By turns: a device may be silent about a request because of a gap in it.
+        """
+        turn, self._turn = self._turn, self._turn + 1
+        return turn % count, turn // count % 2 == 0
 
     def given_up(self, look: Look) -> bool:
         """Whether the rest of this poll should not be asked, because of what it or another poll has met."""

@@ -7,7 +7,7 @@ from itertools import accumulate
 
 from fieldline_edge.drivers.modbus.tag_settings import RegisterKind
 
-__all__ = ["Block", "Limits", "Range", "Span", "plan", "read_over"]
+__all__ = ["Block", "Limits", "Range", "Span", "gaps", "plan", "read_over"]
 
 _BITS_PER_REGISTER = 16
 _BITS_MAX = 2000  # Modbus application protocol 6.1 and 6.2
@@ -109,6 +109,17 @@ def plan(spans: Sequence[Span], limits: Limits, refused: Iterable[Range] = ()) -
             requests.append(_Request(span, walls.after(span.kind, span.address)))
         requests[-1].take(position, span)
     return tuple(request.block() for request in requests)
+
+
+def gaps(values: Sequence[Range]) -> list[Range]:
+    """The places where a request for these values, given by address, reads over others: each with its neighbours."""
+    found = []
+    before = values[0]
+    for value in values[1:]:
+        if value.start > before.end:
+            found.append(Range(value.kind, before.start, value.end))
+        before = max(before, value, key=lambda each: each.end)
+    return found
 
 
 class _Request:

@@ -18,30 +18,33 @@ _RECHECK_LAST_S = 3600.0
 _RECHECKS_PER_POLL = 16
 _RANGES_MAX = 10_000
 
-Search = Generator[tuple[int, int], bool, list[tuple[int, int]]]
+Search = Generator[tuple[int, int], bool, None]
 
 
-def search(count: int) -> Search:
+def search(count: int, found: list[tuple[int, int]]) -> Search:
     """Find out why the request for values 0 .. count-1, in the order of their addresses, was refused.
 
-    Yields (first, last) of the values to ask for next; send True if that was answered, False if it was refused.
-    Returns the smallest refused ones, as (first, last). Every value that can be read alone has then been in a range
-    that was answered. One hole costs about 2 x log2(count) requests.
+    Yields (first, last) of the values to ask for next; send True if that was answered, False if it was refused. The
+    smallest refused ones are added to `found`, as (first, last), as soon as they are known. At the end every value that
+    can be read alone has been in a range that was answered. One hole costs about 2 x log2(count) requests.
     """
-    return (yield from _search(0, count - 1))
+    return _search(0, count - 1, found)
 
 
-def _search(first: int, last: int) -> Search:
+def _search(first: int, last: int, found: list[tuple[int, int]]) -> Search:
     """The range was asked for and refused."""
     if first == last:
-        return [(first, last)]
+        found.append((first, last))
+        return
     middle = (first + last) // 2
     left = yield first, middle
     right = yield middle + 1, last
     if left and right:
-        return [(yield from _border(first, middle, last))]
-    found = [] if left else (yield from _search(first, middle))
-    return found + ([] if right else (yield from _search(middle + 1, last)))
+        found.append((yield from _border(first, middle, last)))
+    if not left:
+        yield from _search(first, middle, found)
+    if not right:
+        yield from _search(middle + 1, last, found)
 
 
 def _border(first: int, middle: int, last: int) -> Generator[tuple[int, int], bool, tuple[int, int]]:
@@ -76,6 +79,7 @@ class Refusals:
         self._learnt: dict[Range, Backoff] = {}
         self._source = source
         self._per_poll = 1
+        self._shown: tuple[int, tuple[str, ...]] = (0, ())
         self.version = 0  # grows whenever the ranges change
 
     def __iter__(self) -> Iterator[Range]:
@@ -88,6 +92,13 @@ class Refusals:
         """What the device has refused, in order."""
         return sorted(self._learnt)
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The same for people."""
+        if self._shown[0] != self.version:
+            self._shown = self.version, tuple(map(str, self.learnt))
+        return self._shown[1]
+
     def hit(self, asked: Range) -> bool:
         """Whether a request for this would be refused, by what is known."""
         return any(asked.holds(each) for each in self._learnt)
@@ -99,9 +110,10 @@ class Refusals:
             return
         for longer in [each for each in self._learnt if each.holds(refused)]:
             del self._learnt[longer]
-        if len(self._learnt) < _RANGES_MAX:
-            self._learnt[refused] = Backoff(base_s=_RECHECK_FIRST_S, max_s=_RECHECK_LAST_S, source=self._source)
-            self._put_off(refused, now_s)
+        if len(self._learnt) >= _RANGES_MAX:
+            return
+        self._learnt[refused] = Backoff(base_s=_RECHECK_FIRST_S, max_s=_RECHECK_LAST_S, source=self._source)
+        self._put_off(refused, now_s)
         self.version += 1
 
     def due(self, now_s: float, concerns: Callable[[Range], bool]) -> list[Range]:

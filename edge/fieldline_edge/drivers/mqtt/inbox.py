@@ -10,12 +10,15 @@ __all__ = ["Inbox", "LinkNews", "Message"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One MQTT message as it arrived."""
+    """One MQTT message as it arrived. `number` is the packet's, and `session` counts sessions the broker forgot."""
 
     topic: str
     payload: bytes
     arrived_ns: int
     retained: bool
+    qos: int = 0
+    number: int = 0
+    session: int = 0
 
 
 @dataclass(slots=True)
@@ -27,55 +30,97 @@ class LinkNews:
     why: str = ""
     connects: int = 0
     failures: int = 0
-    filters_refused: list[str] = field(default_factory=list)
+    takeovers: int = 0
+    sessions_lost: int = 0
+    filters_refused: list[tuple[str, str]] = field(default_factory=list)  # and why
+    filters_lowered: list[tuple[str, int]] = field(default_factory=list)  # and the quality of service granted
 
 
 class Inbox:
-    """A queue between two threads. When full, the oldest message is dropped and counted in `dropped`."""
+    """A queue between two threads, with two policies at its bound.
 
-    def __init__(self, messages_max: int) -> None:
+    QoS 0: the oldest such message is dropped and counted in `dropped`. QoS 1 and 2: `put` waits, so nothing more is
+    read from the broker, which keeps them. With `held_max`, it also waits while so many were put and not released.
+    """
+
+    def __init__(self, messages_max: int, *, held_max: int | None = None) -> None:
         self.dropped = 0
         self._messages_max = messages_max
+        self._held_max = held_max
+        self._held = 0
         self._messages: deque[Message] = deque()
+        self._droppable = 0
         self._news = LinkNews()
         self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken = asyncio.Event()
         self._waking = False
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wake this loop from now on."""
+        """Take messages of a new client, and wake this loop from now on."""
         self._loop = loop
+        self._closed = False
+        self._held = 0
 
-    def put(self, message: Message) -> None:
-        """Queue a message. From any thread."""
+    def close(self) -> None:
+        """Take no more messages that are held for an acknowledgement; `put` waits for nothing any more."""
         with self._lock:
-            if len(self._messages) >= self._messages_max:
-                self._messages.popleft()
-                self.dropped += 1
-            self._messages.append(message)
-        self._wake()
+            self._closed = True
+            self._room.notify_all()
 
-    def connected(self) -> None:
+    def put(self, message: Message) -> bool:
+        """Queue a message; False if it was not taken and the broker should keep it. From the client's thread."""
+        with self._lock:
+            if message.qos:
+                while self._is_full and not self._closed:
+                    self._room.wait()
+                if self._closed and (self._held_max is not None or self._is_full):
+                    return False
+                self._held += 1
+            elif len(self._messages) >= self._messages_max and not self._drop_oldest():
+                self.dropped += 1  # all others are the broker's to repeat: this one nobody repeats, and it goes
+                return True
+            self._messages.append(message)
+            self._droppable += not message.qos
+        self._wake()
+        return True
+
+    def release(self, count: int) -> None:
+        """So many messages that were held are acknowledged: there is room for others."""
+        with self._lock:
+            self._held -= count
+            self._room.notify_all()
+
+    def connected(self, *, session_lost: bool = False) -> None:
         """Note that the link is up. From any thread."""
         with self._lock:
             self._news.is_up = True
             self._news.connects += 1
+            self._news.sessions_lost += session_lost
         self._wake()
 
-    def lost(self, why: str, *, failed: bool = False) -> None:
+    def lost(self, why: str, *, failed: bool = False, taken_over: bool = False) -> None:
         """Note that the link is down, or that it could not be made (`failed`). From any thread."""
         with self._lock:
             self._news.is_up = False
             self._news.lost = True
             self._news.why = why
             self._news.failures += failed
+            self._news.takeovers += taken_over
         self._wake()
 
-    def refused(self, topic_filter: str) -> None:
+    def refused(self, topic_filter: str, why: str) -> None:
         """Note that the broker did not accept a subscription. From any thread."""
         with self._lock:
-            self._news.filters_refused.append(topic_filter)
+            self._news.filters_refused.append((topic_filter, why))
+        self._wake()
+
+    def lowered(self, topic_filter: str, qos: int) -> None:
+        """Note that the broker promises less than was asked for. From any thread."""
+        with self._lock:
+            self._news.filters_lowered.append((topic_filter, qos))
         self._wake()
 
     async def wait(self) -> None:
@@ -87,7 +132,12 @@ class Inbox:
     def take(self, messages_max: int) -> list[Message]:
         """Up to so many messages, oldest first."""
         with self._lock:
-            return [self._messages.popleft() for _ in range(min(messages_max, len(self._messages)))]
+            taken = [self._messages.popleft() for _ in range(min(messages_max, len(self._messages)))]
+            self._droppable -= sum(not message.qos for message in taken)
+            if self._held_max is None:
+                self._held -= sum(message.qos > 0 for message in taken)
+            self._room.notify_all()
+        return taken
 
     def take_news(self) -> LinkNews:
         """What happened to the link since the last call."""
@@ -98,6 +148,21 @@ class Inbox:
     def wake(self) -> None:
         """End the current or next `wait`. From any thread."""
         self._wake()
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._messages) >= self._messages_max or (
+            self._held_max is not None and self._held >= self._held_max
+        )
+
+    def _drop_oldest(self) -> bool:
+        if not self._droppable:
+            return False
+        at = next(at for at, message in enumerate(self._messages) if not message.qos)
+        del self._messages[at]
+        self._droppable -= 1
+        self.dropped += 1
+        return True
 
     def _wake(self) -> None:
         # One wake-up on its way is enough: `wait` lowers the flag before the queue is read.

@@ -11,9 +11,9 @@ from math import pi, sin, sqrt
 from random import Random
 from typing import ClassVar
 
-from fieldline_edge.drivers.simulator.signals import Form, Signal, Wander, approach
+from fieldline_edge.drivers.simulator.signals import Form, Signal, SignalValue, Wander, approach
 
-__all__ = ["MODELS", "TRIP_VIBRATION_MM_S", "Condition", "Make", "Model"]
+__all__ = ["MODELS", "TRIP_VIBRATION_MM_S", "Condition", "Make", "Model", "Parts"]
 
 TRIP_VIBRATION_MM_S = 7.1  # ISO 10816-3, group 1: above this, zone D, damage is to be expected
 _TRIP_TEMPERATURE_C = 130.0
@@ -21,6 +21,8 @@ _LINE_VOLTS = 400.0
 _POWER_FACTOR = 0.86
 _MOTOR_EFFICIENCY = 0.92
 _START_HOURS_MAX = 20_000.0
+_SEIZE_S = 0.4  # how fast a seized bearing brings the shaft to a stand
+_LOOP_STEP_S_MAX = 1.0  # a pressure control loop sampled more slowly than this would swing
 _AT_REST_S = 1e9  # one step this long brings every state to where it would settle: machines start warm
 
 
@@ -30,8 +32,11 @@ class Condition:
 
     wear: float = 0.0
     imbalance: float = 0.0
+    misalignment: float = 0.0
+    cavitation: float = 0.0
     leak: float = 0.0
     clog: float = 0.0
+    seized: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +50,38 @@ class Make:
     ambient_c: float = 22.0
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What makes up the vibration of a machine at one moment: RMS of the velocity in mm/s, and how fast it turns.
+
+    `shaft` is the healthy machine; `wear` is from 0 to about 1 and shapes the impacts.
+    """
+
+    shaft_hz: float
+    shaft: float
+    imbalance: float
+    misalignment: float
+    bearing: float
+    cavitation: float
+    wear: float
+
+
 class Model:
-    """Base of all models. `running` can be switched, `feed_kw` is what others draw through this machine."""
+    """Base of all models. `running` can be switched, `feed_kw` is what others draw through this machine.
+
+    `load_factor` and `warmer_c` are what the calendar and the weather make of the load and of the air around it.
+    """
 
     SIGNALS: ClassVar[tuple[Signal, ...]]
-    EAGER: ClassVar[bool] = True
-    """Whether sensors look at every step. False for models that are cheaper to compute when read."""
+    EXACT: ClassVar[bool] = False
+    """Whether `look` gives what the sensors tell already: they then have neither noise nor steps nor a range."""
 
     def __init__(self, make: Make, random: Random) -> None:
         self.make = make
         self.running = True
         self.feed_kw = 0.0
+        self.load_factor = 1.0
+        self.warmer_c = 0.0
         self.truth: dict[str, float] = {}
         self._time_s = 0.0
         self._phase = random.uniform(0.0, 2.0 * pi)
@@ -65,9 +91,16 @@ class Model:
         """Move the truth `dt_s` seconds on."""
         raise NotImplementedError
 
-    def alarm(self, told: Mapping[str, float]) -> bool:
+    def alarm(self, told: Mapping[str, SignalValue]) -> bool:
         """What the machine's own protection says about the values its sensors told."""
         return False
+
+    def restart(self) -> None:
+        """The device starts anew: what it only kept in memory, its counters, begins at zero."""
+
+    def vibration(self, condition: Condition) -> Parts | None:
+        """What its vibration is made of now; None if nothing in it turns."""
+        return None
 
     def look(self) -> Mapping[str, float]:
         """The true value of every signal now, by name; the protection's `alarm` is not among them."""
@@ -82,7 +115,7 @@ class Model:
         self._time_s += dt_s
         make = self.make
         wave = make.load_swing * sin(2.0 * pi * self._time_s / make.load_period_s + self._phase)
-        return min(max(make.load + wave + 0.015 * self._demand_wander.step(dt_s), 0.05), 1.1)
+        return min(max(make.load * self.load_factor + wave + 0.015 * self._demand_wander.step(dt_s), 0.05), 1.1)
 
 
 _DRIVE_SIGNALS = (
@@ -109,28 +142,52 @@ class _Rotating(Model):
         self._vibration_rated = random.uniform(2.2, 2.7)
         self._vibration_wander = Wander(random, tau_s=4.0)
         self._speed = self._winding_c = self._bearing_c = self._hours = 0.0
+        self._on = True
         self._settle()
         self._hours = self.truth["running_hours"] = random.uniform(100.0, _START_HOURS_MAX)
 
     def advance(self, dt_s: float, condition: Condition) -> None:
         """Move the truth `dt_s` seconds on."""
         demand = self._demand(dt_s)
-        share = self._target_share(demand, dt_s) if self.running else 0.0
-        self._speed = approach(self._speed, share * self.RATED_RPM, dt_s, 2.0)
+        on = self._on = self.running and self.load_factor > 0.0 and not condition.seized
+        share = self._target_share(demand, dt_s) if on else 0.0
+        self._speed = approach(self._speed, share * self.RATED_RPM, dt_s, _SEIZE_S if condition.seized else 2.0)
         turning = self._speed / self.RATED_RPM
         shaft_kw = self._process(turning, demand, condition, dt_s)
         truth = self.truth
-        truth["running"] = 1.0 if self.running else 0.0
-        truth["load"] = 100.0 * demand if self.running else 0.0
+        truth["running"] = 1.0 if on else 0.0
+        truth["load"] = 100.0 * demand if on else 0.0
         truth["speed"] = self._speed
         self._electrics(shaft_kw, turning, dt_s)
         self._bearings(turning, condition, dt_s)
-        self._hours += dt_s / 3600.0 if self.running else 0.0
+        self._hours += dt_s / 3600.0 if on else 0.0
         truth["running_hours"] = self._hours
 
-    def alarm(self, told: Mapping[str, float]) -> bool:
+    def alarm(self, told: Mapping[str, SignalValue]) -> bool:
         """Vibration or winding temperature beyond the trip limits."""
-        return told["vibration"] > TRIP_VIBRATION_MM_S or told["temperature"] > _TRIP_TEMPERATURE_C
+        return float(told["vibration"]) > TRIP_VIBRATION_MM_S or float(told["temperature"]) > _TRIP_TEMPERATURE_C
+
+    def restart(self) -> None:
+        """The counter of running hours begins at zero."""
+        self._hours = self.truth["running_hours"] = 0.0
+
+    def vibration(self, condition: Condition) -> Parts:
+        """The parts of the vibration; the root of the sum of their squares is the true overall value."""
+        turning = self._speed / self.RATED_RPM
+        unsteady = 1.0 + 0.03 * self._vibration_wander.value
+        force = turning * turning * unsteady
+        return Parts(
+            shaft_hz=self._speed / 60.0,
+            shaft=self._vibration_rated * force,
+            imbalance=6.0 * condition.imbalance * force,
+            misalignment=5.5 * condition.misalignment * force,
+            bearing=11.0 * condition.wear * turning * unsteady,
+            cavitation=4.5 * condition.cavitation * turning * unsteady,
+            wear=condition.wear,
+        )
+
+    def _air_c(self) -> float:
+        return self.make.ambient_c + self.warmer_c
 
     def _target_share(self, demand: float, dt_s: float) -> float:
         """The speed the drive aims at, as a share of the rated speed."""
@@ -141,9 +198,9 @@ class _Rotating(Model):
         raise NotImplementedError
 
     def _electrics(self, shaft_kw: float, turning: float, dt_s: float) -> None:
-        drawn_kw = shaft_kw / _MOTOR_EFFICIENCY + (0.01 * self.make.rated_kw if self.running else 0.0)
+        drawn_kw = shaft_kw / _MOTOR_EFFICIENCY + (0.01 * self.make.rated_kw if self._on else 0.0)
         losses = (drawn_kw - shaft_kw) / (self.make.rated_kw * 0.1)
-        self._winding_c = approach(self._winding_c, self.make.ambient_c + 55.0 * losses, dt_s, 180.0)
+        self._winding_c = approach(self._winding_c, self._air_c() + 55.0 * losses, dt_s, 180.0)
         truth = self.truth
         truth["power"] = drawn_kw
         truth["current"] = drawn_kw * 1000.0 / (sqrt(3.0) * _LINE_VOLTS * _POWER_FACTOR)
@@ -151,12 +208,15 @@ class _Rotating(Model):
 
     def _bearings(self, turning: float, condition: Condition, dt_s: float) -> None:
         """Heat and vibration. The friction of a worn bearing is far below the noise of `power`: left out."""
-        warm_c = self.make.ambient_c + (24.0 + 60.0 * condition.wear) * turning
+        friction = 24.0 + 60.0 * condition.wear + 8.0 * condition.misalignment
+        warm_c = self._air_c() + friction * turning
         self._bearing_c = approach(self._bearing_c, warm_c, dt_s, 40.0)
-        squares = self._vibration_rated**2 + (6.0 * condition.imbalance) ** 2
         unsteady = 1.0 + 0.03 * self._vibration_wander.step(dt_s)
+        # Forces of imbalance and misalignment grow with the square of the speed; impacts in a bearing with the speed.
+        squares = self._vibration_rated**2 + (6.0 * condition.imbalance) ** 2 + (5.5 * condition.misalignment) ** 2
         turned = sqrt(squares) * turning * turning
-        self.truth["vibration"] = sqrt(turned**2 + (11.0 * condition.wear * turning) ** 2) * unsteady
+        rough = (11.0 * condition.wear * turning) ** 2 + (4.5 * condition.cavitation * turning) ** 2
+        self.truth["vibration"] = sqrt(turned**2 + rough) * unsteady
         self.truth["bearing_temperature"] = self._bearing_c
 
 
@@ -179,7 +239,9 @@ class Pump(_Rotating):
         open_to_process *= 1.0 - 0.6 * condition.clog
         open_all = open_to_process + 0.5 * condition.leak * rated_m3_h / sqrt(self._RATED_BAR)
         flow = turning * sqrt(self._SHUT_BAR / (inner + 1.0 / open_all**2))
-        pressure = self._SHUT_BAR * turning**2 - inner * flow**2
+        starved = condition.cavitation * (0.12 + 0.03 * self._vibration_wander.value)
+        flow *= max(1.0 - starved, 0.5)
+        pressure = (self._SHUT_BAR * turning**2 - inner * flow**2) * max(1.0 - starved, 0.5)
         self.truth["pressure"] = pressure
         self.truth["flow"] = flow * open_to_process / open_all  # the meter stands behind the leak
         # A radial pump draws more the more it delivers, and a third of its power at closed valves.
@@ -215,17 +277,19 @@ class Compressor(_Rotating):
 
     def __init__(self, make: Make, random: Random) -> None:
         self._pressure = self._SET_BAR
+        self._leaving = 0.0
         super().__init__(make, random)
 
     def _target_share(self, demand: float, dt_s: float) -> float:
-        if dt_s >= _AT_REST_S:  # where drive and receiver agree, solved by hand: iterating would swing
-            self._pressure = self._SET_BAR * 4.4 / (demand + 3.5)
+        if dt_s > _LOOP_STEP_S_MAX:  # where drive and receiver agree, solved by hand: iterating would swing
+            self._pressure = self._SET_BAR * 4.4 / (demand + self._leaving + 3.5)
         return min(max(0.9 + 0.5 * (self._SET_BAR - self._pressure), 0.2), 1.05)
 
     def _process(self, turning: float, demand: float, condition: Condition, dt_s: float) -> float:
         rated_flow = 0.16 * self.make.rated_kw
         # What leaves grows with the pressure; what comes grows with the speed. The receiver evens it out.
-        leaving = (demand + 0.35 * condition.leak) * rated_flow / self._SET_BAR
+        self._leaving = 0.35 * condition.leak
+        leaving = (demand + self._leaving) * rated_flow / self._SET_BAR
         coming = turning * rated_flow
         self._pressure = approach(self._pressure, coming / leaving, dt_s, 6.0)
         self._pressure = min(self._pressure, 12.0)
@@ -267,6 +331,10 @@ class Meter(Model):
             "energy": self._energy_wh,
         }
 
+    def restart(self) -> None:
+        """The energy counter begins at zero."""
+        self._energy_wh = self.truth["energy"] = 0.0
+
 
 class Climate(Model):
     """The air of a hall: people and machines (the load) warm it and breathe in it."""
@@ -285,17 +353,18 @@ class Climate(Model):
     def advance(self, dt_s: float, condition: Condition) -> None:
         """Move the truth `dt_s` seconds on."""
         people = self._demand(dt_s)
-        self._air_c = approach(self._air_c, self.make.ambient_c + 4.0 * people, dt_s, 300.0)
+        outside_c = self.make.ambient_c + self.warmer_c
+        self._air_c = approach(self._air_c, outside_c + 4.0 * people, dt_s, 300.0)
         self._co2 = approach(self._co2, 420.0 + 700.0 * people, dt_s, 200.0)
         self.truth["temperature"] = self._air_c
-        self.truth["humidity"] = 48.0 - 2.2 * (self._air_c - self.make.ambient_c) + 4.0 * people
+        self.truth["humidity"] = 48.0 - 2.2 * (self._air_c - outside_c) + 4.0 * people
         self.truth["co2"] = self._co2
 
 
 class Registers50(Model):
     """50 slow whole numbers, computed when read: load for benches, at almost no cost between the reads."""
 
-    EAGER = False
+    EXACT = True
     COUNT: ClassVar[int] = 50
     SIGNALS = tuple(Signal(f"r{index:02}", "", 0, 65_535, form=Form.INT) for index in range(50))
 
@@ -310,10 +379,10 @@ class Registers50(Model):
         """Let time pass."""
         self._time_s += dt_s
 
-    def look(self) -> dict[str, float]:
+    def look(self) -> dict[str, int]:
         """The registers now: a pure function of the seed and the time."""
         time_s, phase = self._time_s, self._phase
-        return {name: mean + swing * sin(pace * time_s + phase) for name, mean, swing, pace in self._waves}
+        return {name: int(mean + swing * sin(pace * time_s + phase)) for name, mean, swing, pace in self._waves}
 
 
 MODELS: Mapping[str, type[Model]] = {

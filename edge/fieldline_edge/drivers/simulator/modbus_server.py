@@ -1,91 +1,105 @@
-"""The plant's machines as Modbus TCP devices, by pymodbus.
+"""The plant's machines as Modbus devices on TCP ports: MBAP, or RTU frames in a TCP stream.
 
-pymodbus' own data store holds copies that something must keep fresh, answers exception 4 for an unknown unit
-and cannot be silent. The server asks its store just two questions, so this store answers them itself: values
-are the machine's at the moment of the read, and a unit in a dropout, or one that does not exist, gives no
-answer at all, as on a real line.
+Requests are answered in the order they come, also when several come in one go, from the values of that moment. A
+dropout is silence; a device that reboots resets its connections and takes new ones only when it is up again.
 """
 
 import asyncio
 import errno
 import socket
+import struct
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self, cast
-
-from pymodbus.constants import ExcCodes
-from pymodbus.exceptions import NoSuchIdException
-from pymodbus.server import ModbusTcpServer
-from pymodbus.simulator.simcore import SimCore
+from typing import Self
 
 from fieldline.errors import FieldlineError
-from fieldline_edge.drivers.simulator.registers import Bank, Kind
+from fieldline_edge.drivers.simulator.answers import answer
+from fieldline_edge.drivers.simulator.bank import Bank
+from fieldline_edge.drivers.simulator.framing import Framing, framer
 
 __all__ = ["ModbusListener"]
 
-_BITS = {1: Kind.COIL, 5: Kind.COIL, 15: Kind.COIL, 2: Kind.DISCRETE}
-_WORDS = {
-    4: Kind.INPUT,
-    3: Kind.HOLDING,
-    6: Kind.HOLDING,
-    16: Kind.HOLDING,
-    22: Kind.HOLDING,
-    23: Kind.HOLDING,
-}
-_KINDS = _BITS | _WORDS
+_CONNECTIONS_MAX = 256
+_BACKLOG = 100
+_WRITE_BYTES_MAX = 1 << 20  # a client that asks and never reads is cut off here
+_LINGER_NOT = struct.pack("ii", 1, 0)
+_PAUSE_S = 0.05  # RTU in a TCP stream: after so long a silence the next byte begins a request
 
 
-class _Store(SimCore):
-    """What the server asks when a request comes: the banks, by unit id."""
+class _Connection(asyncio.Protocol):
+    """One client. Not a coroutine: an answer costs no task switch, which is what lets one process be 1,000 devices."""
 
-    def __init__(self, banks: Mapping[int, Bank]) -> None:
-        super().__init__([])
-        self._banks = banks
+    def __init__(self, listener: "ModbusListener") -> None:
+        self._listener = listener
+        self._banks = listener.banks
+        self._framer = framer(listener.framing)
+        self._transport: asyncio.Transport | None = None
+        self._pauses = listener.framing is Framing.RTU
+        self._heard_s = 0.0
 
-    async def async_getValues(
-        self, device_id: int, func_code: int, address: int, count: int = 1
-    ) -> list[int] | list[bool] | ExcCodes:
-        """The words or bits of a read."""
-        found = self._answering(device_id).read(_KINDS[func_code], address, count)
-        if found is None:
-            return ExcCodes.ILLEGAL_ADDRESS
-        return [bool(bit) for bit in found] if func_code in _BITS else found
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if not self._listener.welcome(self):
+            transport.abort()
 
-    async def async_setValues(
-        self, device_id: int, func_code: int, address: int, values: list[int] | list[bool]
-    ) -> ExcCodes | None:
-        """A write; None when it was done."""
-        done = self._answering(device_id).write(_KINDS[func_code], address, values)
-        return None if done else ExcCodes.ILLEGAL_ADDRESS
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._listener.leave(self)
 
-    def _answering(self, unit: int) -> Bank:
-        bank = self._banks.get(unit)
-        if bank is None or not bank.answering:
-            raise NoSuchIdException(f"unit {unit} is silent")  # with ignore_missing_devices: no answer
-        return bank
+    def data_received(self, data: bytes) -> None:
+        transport = self._transport
+        assert transport is not None
+        if self._pauses:
+            now_s = asyncio.get_running_loop().time()
+            if now_s - self._heard_s > _PAUSE_S:
+                self._framer.pause()
+            self._heard_s = now_s
+        out = b""
+        for request in self._framer.feed(data):
+            self._listener.requests += 1
+            pdu = answer(self._banks, request.unit, request.pdu)
+            if pdu is not None:
+                out += self._framer.wrap(request, pdu)
+        if out:
+            transport.write(out)
+        if self._framer.broken or transport.get_write_buffer_size() > _WRITE_BYTES_MAX:
+            transport.abort()
+
+    def abort(self, *, reset: bool = False) -> None:
+        """Close at once; with `reset` as a device does that forgets its connections: RST and no FIN."""
+        if self._transport is not None:
+            if reset:
+                link = self._transport.get_extra_info("socket")
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+            self._transport.abort()
 
 
 class ModbusListener:
-    """One TCP listener with up to 247 units behind it. An async context manager; `port` is the real one."""
+    """One TCP listener with up to 247 units behind it. An async context manager; `port` is the real one.
 
-    def __init__(self, host: str, port: int, banks: Mapping[int, Bank]) -> None:
+    `requests` counts what was asked; `refused` the connections beyond 256 at a time.
+    """
+
+    def __init__(self, host: str, port: int, banks: Mapping[int, Bank], *, framing: Framing = Framing.TCP) -> None:
         self.host = host
         self.port = port
-        self._banks = banks
-        self._server: ModbusTcpServer | None = None
+        self.banks = banks
+        self.framing = framing
+        self.requests = 0
+        self.refused = 0
+        self._server: asyncio.Server | None = None
+        self._connections: set[_Connection] = set()
 
     async def __aenter__(self) -> Self:
         """Listen; FieldlineError with the port and the cure if that cannot be."""
-        if self.port:
-            _check_free(self.host, self.port)
-        server = ModbusTcpServer([], address=(self.host, self.port), ignore_missing_devices=True)
-        server.context = _Store(self._banks)
+        loop = asyncio.get_running_loop()
         try:
-            await server.serve_forever(background=True)
-        except RuntimeError as error:
-            raise FieldlineError(f"cannot listen on {self.host}:{self.port}: {error}") from error
-        self._server = server
-        self.port = _port(server)
+            self._server = await loop.create_server(
+                lambda: _Connection(self), self.host, self.port, backlog=_BACKLOG, reuse_address=True
+            )
+        except OSError as error:
+            raise _explained(error, self.host, self.port) from error
+        self.port = int(self._server.sockets[0].getsockname()[1])
         return self
 
     async def __aexit__(
@@ -93,30 +107,43 @@ class ModbusListener:
     ) -> None:
         """Close the listener and its connections."""
         if self._server is not None:
-            await self._server.shutdown()  # type: ignore[no-untyped-call]  # pymodbus leaves it unannotated
+            self._server.close()
+            for connection in list(self._connections):
+                connection.abort()
+            await self._server.wait_closed()
             self._server = None
             await asyncio.sleep(0)  # closed connections end in the next turn of the loop: let it come
 
+    def reset(self) -> None:
+        """Reset every connection, as a device does that starts anew."""
+        for connection in list(self._connections):
+            connection.abort(reset=True)
 
-def _check_free(host: str, port: int) -> None:
-    """Try the address first: pymodbus says only that it failed, not why."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen(1)
-    except OSError as error:
-        place = f"cannot listen on {host}:{port}"
-        if error.errno == errno.EADDRINUSE:
-            cure = "stop the program that uses it, or set another in modbus.listen (demo: PLANT_MODBUS_PORT)"
-            raise FieldlineError(f"{place}: the port is in use; {cure}") from error
-        if error.errno == errno.EACCES:
-            raise FieldlineError(f"{place}: not allowed; choose a port above 1023 in modbus.listen") from error
-        raise FieldlineError(f"{place}: {error.strerror or error}; check modbus.listen") from error
+    def welcome(self, connection: _Connection) -> bool:
+        """Take in a new connection; False if there are too many, or if all there is behind it is rebooting."""
+        if len(self._connections) >= _CONNECTIONS_MAX:
+            self.refused += 1
+            return False
+        if all(bank.rebooting for bank in self.banks.values()):
+            return False
+        self._connections.add(connection)
+        return True
+
+    def leave(self, connection: _Connection) -> None:
+        """Forget a connection that ended."""
+        self._connections.discard(connection)
 
 
-def _port(server: ModbusTcpServer) -> int:
-    # The transport of a listening server is an asyncio.Server, which pymodbus types as a plain transport.
-    sockets = cast(list[socket.socket], server.transport.sockets)  # type: ignore[attr-defined]  # asyncio's server has them, pymodbus's type does not say so
-    return int(sockets[0].getsockname()[1])
+def _explained(error: OSError, host: str, port: int) -> FieldlineError:
+    place = f"cannot listen on {host}:{port}"
+    if error.errno == errno.EADDRINUSE:
+        cure = "stop the program that uses it, or set another in modbus.listen (demo: PLANT_MODBUS_PORT)"
+        return FieldlineError(f"{place}: the port is in use; {cure}")
+    if error.errno == errno.EACCES:
+        return FieldlineError(f"{place}: not allowed; choose a port above 1023 in modbus.listen")
+    if error.errno == errno.EMFILE:
+        return FieldlineError(f"{place}: no more files may be open; raise the limit: ulimit -n 4096")
+    reason = error.strerror or error
+    if isinstance(error, socket.gaierror):
+        reason = f"the name {host!r} is not known"
+    return FieldlineError(f"{place}: {reason}; check modbus.listen")

@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from fieldline_edge.drivers.simulator.signals import SignalValue
+from fieldline_edge.drivers.simulator.vibration import WAVEFORM_SCALE
 
 __all__ = ["MqttPublisher"]
 
@@ -78,8 +79,17 @@ class MqttPublisher:
 
     def publish(self, area: str, name: str, at_ms: int, values: Mapping[str, SignalValue]) -> bool:
         """Queue one message {"ts": at_ms, signal: value, ...}; False if the queue was full: dropped."""
-        payload = json.dumps({"ts": at_ms, **values}, separators=(",", ":"))
-        info = self._client.publish(f"{self._topic_root}/{area}/{name}", payload, qos=1)
+        return self._send(f"{area}/{name}", {"ts": at_ms, **values})
+
+    def publish_waveform(self, area: str, name: str, at_ms: int, samples: Sequence[int], rate_hz: float) -> bool:
+        """Queue one waveform for <topic>/waveform, in mm/s, as {"ts", "rate_hz", "unit", "samples"}."""
+        told = [round(each * WAVEFORM_SCALE, 2) for each in samples]
+        message = {"ts": at_ms, "rate_hz": rate_hz, "unit": "mm/s", "samples": told}
+        return self._send(f"{area}/{name}/waveform", message)
+
+    def _send(self, place: str, message: Mapping[str, object]) -> bool:
+        payload = json.dumps(message, separators=(",", ":"))
+        info = self._client.publish(f"{self._topic_root}/{place}", payload, qos=1)
         # Without a connection rc is NO_CONN, yet the message is queued; only a full queue refuses it.
         if info.rc == mqtt.MQTT_ERR_QUEUE_SIZE:
             self.dropped += 1

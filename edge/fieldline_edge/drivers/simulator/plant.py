@@ -1,109 +1,49 @@
 """The plant: all machines, moved on step by step. Pure: a run is a function of the settings and the steps."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from random import Random
 
-from fieldline_edge.drivers.simulator.faults import (
-    SENSOR_KINDS,
-    Fault,
-    FaultEvent,
-    FaultKind,
-    moved_signals,
-    worn,
-)
-from fieldline_edge.drivers.simulator.machines import MODELS, Condition
-from fieldline_edge.drivers.simulator.settings import FaultSettings, Placed, PlantSettings
-from fieldline_edge.drivers.simulator.signals import SignalValue
+from fieldline_edge.drivers.simulator.blueprint import moved_signals
+from fieldline_edge.drivers.simulator.calendar import Calendar
+from fieldline_edge.drivers.simulator.campaign import draw_faults
+from fieldline_edge.drivers.simulator.fault_settings import FaultSettings
+from fieldline_edge.drivers.simulator.faults import Change, Fault, FaultEvent
+from fieldline_edge.drivers.simulator.kinds import SENSOR_KINDS, FaultKind
+from fieldline_edge.drivers.simulator.machine import Machine
+from fieldline_edge.drivers.simulator.settings import Placed, PlantSettings
+from fieldline_edge.drivers.simulator.trace import Trace, replay_blueprint
 
-__all__ = ["Machine", "Plant"]
+__all__ = ["START_S", "Plant"]
 
-_EVENTS_MAX = 10_000
-_HEALTHY = Condition()
+START_S = 1_767_571_200.0
+"""Where plant time begins if nobody says: Monday, 5 January 2026, 00:00 UTC."""
 
-
-class Machine:
-    """One machine of the plant: its physics, its sensors and its faults.
-
-    `revision` grows whenever a value may have changed; `answering` is False during a dropout.
-    """
-
-    def __init__(self, placed: Placed, seed: int) -> None:
-        self.placed = placed
-        self.name = placed.name
-        self.area = placed.area
-        self._random = Random(f"{seed}/{placed.name}")
-        self._model = MODELS[placed.model](placed.make, self._random)
-        self._signals = tuple(each for each in self._model.SIGNALS if each.name != "alarm")
-        self._has_alarm = len(self._signals) < len(self._model.SIGNALS)
-        self._faults: list[Fault] = []
-        self._values: dict[str, SignalValue] = {}
-        self._time_s = 0.0
-        self.answering = True
-        self.revision = 0
-        self._look()
-
-    @property
-    def values(self) -> Mapping[str, SignalValue]:
-        """What the sensors tell now, by signal name, in the units of the model's signals."""
-        if not self._values:
-            self._look()
-        return self._values
-
-    @property
-    def power_kw(self) -> float:
-        """True electrical power drawn now; 0 for machines without a motor."""
-        return self._model.truth.get("power", 0.0)
-
-    def switch(self, *, running: bool) -> None:
-        """Start or stop the motor, as a write to its coil does."""
-        self._model.running = running
-        if "running" in self._values:
-            self._values["running"] = running
-        self.revision += 1
-
-    def add(self, fault: Fault) -> None:
-        """Let `fault` happen at its time."""
-        self._faults.append(fault)
-
-    def step(self, now_s: float, dt_s: float, feed_kw: float) -> list[Fault]:
-        """Move on to plant time `now_s`; return the faults that started or stopped."""
-        self._time_s = now_s
-        self.revision += 1
-        changed: list[Fault] = []
-        condition = _HEALTHY
-        if self._faults:
-            changed = [fault for fault in self._faults if fault.update(now_s)]
-            self.answering = not any(each.active and each.kind is FaultKind.DROPOUT for each in self._faults)
-            condition = worn(self._faults, now_s)
-        self._model.feed_kw = feed_kw
-        self._model.advance(dt_s, condition)
-        if self._model.EAGER or self._faults:
-            self._look()
-        else:
-            self._values = {}
-        return changed
-
-    def _look(self) -> None:
-        truth, random = self._model.look(), self._random
-        told = {signal.name: signal.sense(truth[signal.name], random) for signal in self._signals}
-        for fault in self._faults:
-            if fault.active and fault.signal is not None:
-                told[fault.signal.name] = fault.distort(told[fault.signal.name], self._time_s)
-        if self._has_alarm:
-            told["alarm"] = self._model.alarm(told)
-        self._values = told
+_EVENTS_MAX = 100_000
+_REBOOT_S = 5.0
 
 
 class Plant:
-    """All machines by name. `steps` and `time_s` say how far the run is."""
+    """All machines by name. `steps` and `time_s` say how far the run is; it begins at `start_s` of Unix time.
 
-    def __init__(self, settings: PlantSettings) -> None:
+    `traces` are the files of the replay machines, by name of the machine. ValueError if a fault cannot be.
+    """
+
+    def __init__(
+        self, settings: PlantSettings, *, start_s: float | None = None, traces: Mapping[str, Trace] | None = None
+    ) -> None:
         self.machines: dict[str, Machine] = {}
-        self._events: list[FaultEvent] = []
+        self.start_s = next(each for each in (settings.start_s, start_s, START_S) if each is not None)
         self.events_dropped = 0
         self.steps = 0
         self.time_s = 0.0
-        placed = settings.placed()
+        self._seed = settings.seed
+        self._events: list[FaultEvent] = []
+        self._faults = 0
+        self._minute = -1.0
+        self._seasons = None if settings.seasons is None else settings.seasons.seasons
+        self._calendars: dict[str, Calendar] = {name: each.calendar for name, each in settings.calendars.items()}
+        placed = [_with_trace(each, traces or {}) for each in settings.placed()]
         for each in placed:
             self.machines[each.name] = Machine(each, settings.seed)
         # Meters come last, so that they measure what their machines draw in the same step.
@@ -115,59 +55,100 @@ class Plant:
         ]
         for fault in settings.faults:
             self.inject(fault)
+        if settings.campaign is not None:
+            blueprints = {name: each.blueprint for name, each in self.machines.items()}
+            for fault in draw_faults(settings.campaign, blueprints, seed=settings.seed):
+                self.inject(fault)
 
-    def inject(self, fault: FaultSettings) -> None:
-        """Schedule a fault, `at_s` after the start of the run. KeyError or ValueError if it cannot be."""
+    @property
+    def now_s(self) -> float:
+        """Plant time as Unix time."""
+        return self.start_s + self.time_s
+
+    def inject(self, fault: FaultSettings) -> int:
+        """Schedule a fault, `at_s` after the start of the run; its number. KeyError or ValueError if it cannot be."""
         machine = self.machines[fault.machine]
-        model = machine.placed.model
-        stop_s = None if fault.duration_s is None else fault.at_s + fault.duration_s
+        blueprint = machine.blueprint
+        duration_s = fault.duration_s
+        if duration_s is None and fault.kind is FaultKind.REBOOT:
+            duration_s = _REBOOT_S
+        signals = moved_signals(fault.kind, blueprint, fault.signal, fails=fault.fails)
         signal = None
         if fault.kind in SENSOR_KINDS:
-            signal = next((each for each in MODELS[model].SIGNALS if each.name == fault.signal), None)
+            signal = next((each for each in blueprint.signals if each.name == fault.signal), None)
+        self._faults += 1
         machine.add(
             Fault(
+                number=self._faults,
                 kind=fault.kind,
                 start_s=fault.at_s,
-                stop_s=stop_s,
+                stop_s=None if duration_s is None else fault.at_s + duration_s,
                 grow_s=fault.grow_s,
                 severity=fault.severity,
-                signals=moved_signals(fault.kind, model, fault.signal),
+                signals=signals,
+                random=Random(f"{self._seed}/{fault.machine}/{fault.kind.value}/{fault.signal}/{fault.at_s}"),
                 signal=signal,
                 every_s=fault.every_s,
                 width_s=fault.width_s,
+                fails=fault.fails,
             )
         )
+        return self._faults
 
     def step(self, dt_s: float) -> None:
         """Move every machine on by `dt_s` seconds."""
         self.steps += 1
         self.time_s += dt_s
+        now_s = self.time_s
+        if self._seasons is not None or self._calendars:
+            self._set_surroundings()
         for machine in self._order:
-            self._note(machine, machine.step(self.time_s, dt_s, 0.0))
+            changes = machine.step(now_s, dt_s, 0.0)
+            if changes:
+                self._note(machine, changes)
         for meter, fed in self._meters:
-            feed_kw = sum(each.power_kw for each in fed)
-            self._note(meter, meter.step(self.time_s, dt_s, feed_kw))
+            changes = meter.step(now_s, dt_s, sum([each.power_kw for each in fed]))
+            if changes:
+                self._note(meter, changes)
 
     def drain_events(self) -> list[FaultEvent]:
-        """Starts and stops since the last call. At most 10,000 wait; more are counted and dropped."""
+        """What happened to faults since the last call. At most 100,000 wait; more are counted and dropped."""
         events, self._events = self._events, []
         return events
 
-    def _note(self, machine: Machine, changed: list[Fault]) -> None:
-        for fault in changed:
+    def _set_surroundings(self) -> None:
+        """Weather and shifts are the same for all who share them, and shifts begin at whole minutes: once a minute."""
+        now_s = self.now_s
+        if now_s // 60.0 == self._minute:
+            return
+        self._minute = now_s // 60.0
+        warmer_c = 0.0 if self._seasons is None else self._seasons.warmer_at(now_s)
+        loads = {name: each.load_at(now_s) for name, each in self._calendars.items()}
+        for machine in self.machines.values():
+            name = machine.placed.calendar
+            machine.surround(load_factor=1.0 if name is None else loads[name], warmer_c=warmer_c)
+
+    def _note(self, machine: Machine, changes: list[tuple[Fault, Change]]) -> None:
+        for fault, change in changes:
             if len(self._events) >= _EVENTS_MAX:
                 self.events_dropped += 1
                 continue
-            event = "start" if fault.active else "stop"
-            self._events.append(
-                FaultEvent(
-                    event=event,
-                    kind=fault.kind,
-                    machine=machine.name,
-                    area=machine.area,
-                    at_s=round(self.time_s, 6),
-                    grow_s=fault.grow_s,
-                    severity=fault.severity,
-                    signals=fault.signals,
-                )
-            )
+            event = FaultEvent(change, fault, machine.name, machine.area, round(self.time_s, 6))
+            self._events.append(event)
+
+
+def _with_trace(placed: Placed, traces: Mapping[str, Trace]) -> Placed:
+    """`placed` with the kind of machine that its file makes of it."""
+    if placed.blueprint is not None:
+        return placed
+    replay = placed.replay
+    assert replay is not None
+    registers = None
+    trace = traces[placed.name]
+    if replay.registers is not None:
+        registers = [each.register(name) for name, each in replay.registers.items()]
+        missing = [each.signal for each in registers if each.signal not in trace.columns]
+        if missing:
+            known = ", ".join(list(trace.columns)[:12])
+            raise ValueError(f"{placed.name}: registers of {missing[0]!r}, which is no signal; signals: {known}")
+    return replace(placed, blueprint=replay_blueprint(trace, registers, loop=replay.loop, speed=replay.speed))

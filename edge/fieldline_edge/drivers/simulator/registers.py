@@ -1,4 +1,4 @@
-"""The register map of every model, and the words a machine answers with. Pure.
+"""Register maps: where and how a device tells each of its signals. Pure.
 
 `order` names how a device lays out the bytes of a value of several registers: ABCD is big-endian, CDAB has
 the words turned round, BADC the bytes within each word, DCBA both. 64-bit values follow the same rule over
@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fieldline_edge.drivers.simulator.machines import MODELS
-from fieldline_edge.drivers.simulator.plant import Machine
 from fieldline_edge.drivers.simulator.signals import SignalValue
 
-__all__ = ["REGISTERS", "Bank", "Kind", "Register", "register_table"]
+__all__ = ["REGISTERS", "TYPES", "Kind", "Register", "register_table"]
 
 
 class Kind(Enum):
@@ -27,20 +26,29 @@ class Kind(Enum):
 
 
 _FORMATS = {
-    "bool": "?",
     "int16": "h",
     "uint16": "H",
     "int32": "i",
     "uint32": "I",
     "int64": "q",
+    "uint64": "Q",
+    "float16": "e",
     "float32": "f",
     "float64": "d",
 }
+_BCD_WORDS = {"bcd16": 1, "bcd32": 2, "bcd64": 4}
+
+TYPES = ("bool", *_FORMATS, *_BCD_WORDS, "string")
+"""The types a register can have, under the names the gateway's Modbus driver gives them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """Where and how a device tells one signal: the value is what is in the registers times `scale`."""
+    """Where and how a device tells one signal: the value is what is in the registers times `scale`.
+
+    `bit` puts a bool into one bit of a word, 0 being the lowest; several may share the address. `length` is how many
+    registers a string takes. A BCD value has four decimal digits a register. A string is ASCII, padded with zeros.
+    """
 
     signal: str
     kind: Kind
@@ -48,21 +56,50 @@ class Register:
     type: str
     order: str = "ABCD"
     scale: float = 1.0
+    bit: int | None = None
+    length: int = 0
 
     @property
     def words(self) -> int:
         """How many addresses it takes."""
-        return max(struct.calcsize(">" + _FORMATS[self.type]) // 2, 1)
+        if self.type == "string":
+            return self.length
+        if self.type in _BCD_WORDS:
+            return _BCD_WORDS[self.type]
+        return max(struct.calcsize(">" + _FORMATS[self.type]) // 2, 1) if self.type in _FORMATS else 1
 
     def pack(self, value: SignalValue) -> Sequence[int]:
-        """`value` as the content of its addresses; struct.error if it does not fit the type."""
+        """`value` as the content of its addresses; a number beyond the type becomes the nearest that fits."""
         if self.type == "bool":
-            return (int(value),)
-        number = value if self.type.startswith("float") else round(value / self.scale)
-        data = struct.pack(">" + _FORMATS[self.type], number)
+            return (int(bool(value)) << (self.bit or 0),)
+        if self.type == "string":
+            data = str(value).encode("ascii", "replace")[: 2 * self.length].ljust(2 * self.length, b"\0")
+        elif self.type in _BCD_WORDS:
+            digits = 4 * _BCD_WORDS[self.type]
+            data = bytes.fromhex(f"{min(max(self._raw(value), 0), 10**digits - 1):0{digits}}")
+        elif self.type.startswith("float"):
+            data = _pack_float(_FORMATS[self.type], float(value) / self.scale)
+        else:
+            low, high = _limits(_FORMATS[self.type])
+            data = struct.pack(">" + _FORMATS[self.type], min(max(self._raw(value), low), high))
         layout = "<" if self.order in ("BADC", "DCBA") else ">"
         words = struct.unpack(f"{layout}{len(data) // 2}H", data)
         return words[::-1] if self.order in ("CDAB", "DCBA") else words
+
+    def _raw(self, value: SignalValue) -> int:
+        return int(value) if self.scale == 1.0 and isinstance(value, int) else round(float(value) / self.scale)
+
+
+def _pack_float(form: str, number: float) -> bytes:
+    try:
+        return struct.pack(">" + form, number)
+    except OverflowError:
+        return struct.pack(">" + form, float("inf") if number > 0 else float("-inf"))
+
+
+def _limits(form: str) -> tuple[int, int]:
+    bits = 8 * struct.calcsize(">" + form)
+    return (-(1 << bits - 1), (1 << bits - 1) - 1) if form.islower() else (0, (1 << bits) - 1)
 
 
 def _motor(order: str) -> tuple[Register, ...]:
@@ -105,52 +142,6 @@ REGISTERS: Mapping[str, tuple[Register, ...]] = {
         for index, signal in enumerate(MODELS["registers50"].SIGNALS)
     ),
 }
-
-
-class _Table:
-    """The addresses of one kind on one machine: from the first of the map to the last, without holes."""
-
-    def __init__(self, registers: Sequence[Register]) -> None:
-        self.registers = sorted(registers, key=lambda each: each.address)
-        self.start = self.registers[0].address if self.registers else 0
-        self.words: list[int] = []
-        self.revision = -1
-
-
-class Bank:
-    """All registers of one machine. What it answers is the machine's values at the moment of the question."""
-
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-        registers = REGISTERS[machine.placed.model]
-        self._tables = {kind: _Table([each for each in registers if each.kind is kind]) for kind in Kind}
-
-    @property
-    def answering(self) -> bool:
-        """False while the machine is to be silent."""
-        return self._machine.answering
-
-    def read(self, kind: Kind, address: int, count: int) -> list[int] | None:
-        """`count` words (or bits as 0 and 1) from `address`; None if the map has not all of them."""
-        table = self._tables[kind]
-        if table.revision != self._machine.revision:
-            values = self._machine.values
-            table.words = [word for each in table.registers for word in each.pack(values[each.signal])]
-            table.revision = self._machine.revision
-        first = address - table.start
-        if first < 0 or first + count > len(table.words):
-            return None
-        return table.words[first : first + count]
-
-    def write(self, kind: Kind, address: int, values: Sequence[int | bool]) -> bool:
-        """Do what a write asks for; False if that address cannot be written. Only `running` can."""
-        if kind is not Kind.COIL or len(values) != 1:
-            return False
-        for register in self._tables[kind].registers:
-            if register.address == address and register.signal == "running":
-                self._machine.switch(running=bool(values[0]))
-                return True
-        return False
 
 
 def register_table(model: str) -> str:

@@ -1,136 +1,44 @@
-"""The plant file (`kind: plant`): machines, how they are served, and what goes wrong with them when."""
+"""The plant file (`kind: plant`): machines, when they work, how they are served, and what goes wrong with them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 import pydantic
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from fieldline.addresses import parse_address
-from fieldline.config import FileSettings, Settings
-from fieldline.topics import check_name, check_topic
-from fieldline_edge.drivers.simulator.faults import FaultKind, moved_signals
+from fieldline.config import FileSettings
+from fieldline_edge.drivers.simulator.blueprint import Blueprint, moved_signals
+from fieldline_edge.drivers.simulator.calendar_settings import CalendarSettings, SeasonSettings
+from fieldline_edge.drivers.simulator.fault_settings import CampaignSettings, FaultSettings
+from fieldline_edge.drivers.simulator.machine_settings import (
+    LISTENERS_MAX,
+    MACHINES_MAX,
+    MachineSettings,
+    ModbusMachineSettings,
+    MonitorSettings,
+    MqttMachineSettings,
+    ReplaySettings,
+)
 from fieldline_edge.drivers.simulator.machines import MODELS, Make
+from fieldline_edge.drivers.simulator.serving_settings import LoopbackAddress, ModbusSettings, MqttSettings
 
-__all__ = ["FaultSettings", "MachineSettings", "ModbusPlace", "Placed", "PlantSettings", "split_address"]
+__all__ = ["MachineSettings", "ModbusPlace", "Placed", "PlantSettings"]
 
-UNITS_MAX = 247  # Modbus: 1 to 247 are devices, 0 is broadcast, the rest is reserved
-LISTENERS_MAX = 1024
-MACHINES_MAX = 10_000
-
-ModelName = Literal["pump", "fan", "compressor", "meter", "climate", "registers50"]
-Name = Annotated[str, pydantic.AfterValidator(check_name)]
+_Machine = ModbusMachineSettings | MqttMachineSettings
 
 
-def split_address(address: str) -> tuple[str, int]:
-    """`host:port` as a pair; ValueError with the cure if it is not that."""
-    return parse_address(address, cure="write it like 127.0.0.1:5020")
+def _check_moment(text: str) -> str:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no date and time; write it like 2026-01-05T06:00:00") from None
+    return text
 
 
-def _check_address(address: str) -> str:
-    split_address(address)
-    return address
-
-
-Address = Annotated[str, pydantic.AfterValidator(_check_address)]
-
-
-class ModbusSettings(Settings):
-    """The Modbus TCP side of the plant."""
-
-    listen: Address = "127.0.0.1:5020"
-    """Address of the first listener; 0 takes any free port. Further listeners take the ports after it."""
-    units_per_listener: int = pydantic.Field(default=UNITS_MAX, ge=1, le=UNITS_MAX)
-    """How many units one listener serves before the next port is used; 1: each machine has its own port."""
-
-
-class MqttSettings(Settings):
-    """The MQTT side of the plant."""
-
-    broker: Address = "127.0.0.1:1883"
-    """Address of the broker. It need not be there yet: the plant keeps trying."""
-    topic_root: Annotated[str, pydantic.AfterValidator(check_topic)] = "plant"
-    """First levels of the topic; a machine publishes to <topic_root>/<area>/<name>."""
-    queue_max: int = pydantic.Field(default=1000, ge=1, le=60_000)
-    """How many messages may wait for the broker; when it is full the newest are dropped and counted."""
-
-
-class _MachineSettings(Settings):
-    """What machines have in common, however they are served."""
-
-    name: Name
-    """Name of the machine; with `count` the machines are called <name>-001, <name>-002 and so on."""
-    area: Name = "hall-a"
-    """Part of the site the machine stands in."""
-    model: ModelName
-    """What kind of machine it is: see the README of the simulator for the signals of each."""
-    count: int | None = pydantic.Field(default=None, ge=1, le=MACHINES_MAX)
-    """Make this many machines of this entry, each with its own phase and noise."""
-    rated_kw: float = pydantic.Field(default=7.5, gt=0, le=300)
-    """Rated power of the motor, or the base load of a meter."""
-    load: float = pydantic.Field(default=0.75, ge=0.1, le=1.0)
-    """Mean load as a share of the rated load; for a climate sensor, how full the hall is."""
-    load_swing: float = pydantic.Field(default=0.1, ge=0, le=0.5)
-    """How far the load swings around its mean, as a share of the rated load."""
-    load_period_s: float = pydantic.Field(default=90.0, ge=1)
-    """How long one swing of the load takes."""
-    ambient_c: float = pydantic.Field(default=22.0, ge=-40, le=60)
-    """Temperature of the air around the machine."""
-    feeds: tuple[Name, ...] = ()
-    """For a meter: the machines whose power it measures, on top of its base load."""
-
-    @property
-    def make(self) -> Make:
-        """The physical part of these settings."""
-        return Make(self.rated_kw, self.load, self.load_swing, self.load_period_s, self.ambient_c)
-
-
-class ModbusMachineSettings(_MachineSettings):
-    """A machine read over Modbus TCP."""
-
-    serve: Literal["modbus"]
-    """How the machine is reached."""
-    unit: int | None = pydantic.Field(default=None, ge=1, le=UNITS_MAX)
-    """Modbus unit id, of the first machine if there is a `count`; left out: the next free one."""
-    listener: int | None = pydantic.Field(default=None, ge=0, lt=LISTENERS_MAX)
-    """Which listener serves it, from 0; left out: the first, or without `unit` the next free place."""
-
-
-class MqttMachineSettings(_MachineSettings):
-    """A sensor that publishes over MQTT."""
-
-    serve: Literal["mqtt"]
-    """How the machine is reached."""
-    period_ms: int = pydantic.Field(default=1000, ge=10, le=3_600_000)
-    """Time from one message to the next."""
-
-
-MachineSettings = Annotated[ModbusMachineSettings | MqttMachineSettings, pydantic.Field(discriminator="serve")]
-
-
-class FaultSettings(Settings):
-    """One fault on one machine."""
-
-    kind: FaultKind
-    """What goes wrong."""
-    machine: str
-    """Name of the machine it happens to."""
-    at_s: float = pydantic.Field(ge=0)
-    """When it starts, counted from the start of the plant."""
-    grow_s: float = pydantic.Field(default=10.0, ge=0)
-    """How long it grows until it has its full severity (wear and drift)."""
-    duration_s: float | None = pydantic.Field(default=None, gt=0)
-    """How long it lasts; left out: for ever."""
-    severity: float = pydantic.Field(default=1.0, gt=0, le=2)
-    """How bad it gets; 1 is a fault that cannot be overlooked."""
-    signal: str | None = None
-    """The signal concerned (stuck, spike and drift)."""
-    every_s: float = pydantic.Field(default=5.0, gt=0)
-    """Time from one spike to the next."""
-    width_s: float = pydantic.Field(default=0.5, gt=0)
-    """How long one spike lasts."""
+_Moment = Annotated[str, pydantic.AfterValidator(_check_moment)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +51,10 @@ class ModbusPlace:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """One machine after `count` has been written out. Over Modbus it has a place, over MQTT a period."""
+    """One machine after `count` has been written out. Over Modbus it has a place, over MQTT a period.
+
+    `blueprint` is None for a replay: its file tells.
+    """
 
     name: str
     area: str
@@ -152,6 +63,10 @@ class Placed:
     feeds: tuple[str, ...]
     place: ModbusPlace | None
     period_ms: int
+    blueprint: Blueprint | None
+    calendar: str | None = None
+    monitor: MonitorSettings | None = None
+    replay: ReplaySettings | None = None
 
 
 class PlantSettings(FileSettings):
@@ -162,8 +77,16 @@ class PlantSettings(FileSettings):
     """What this file describes."""
     seed: int = 7
     """The same seed and the same number of steps give the same values, bit for bit."""
-    step_ms: int = pydantic.Field(default=50, ge=1, le=10_000)
-    """How often the plant moves on."""
+    step_ms: int = pydantic.Field(default=50, ge=1, le=600_000)
+    """How often the plant moves on, in plant time."""
+    start: _Moment | None = None
+    """Date and time at which plant time begins, like 2026-01-05T06:00:00; left out: now. No zone means UTC."""
+    time_scale: float = pydantic.Field(default=1.0, gt=0, le=1e6)
+    """How many seconds of plant time pass in a second."""
+    calendars: dict[str, CalendarSettings] = pydantic.Field(default_factory=dict)
+    """Calendars by name: shifts, breaks and holidays for the machines that name one."""
+    seasons: SeasonSettings | None = None
+    """How the air warms and cools over day and year; left out: it stays as it is."""
     modbus: ModbusSettings = ModbusSettings()
     """How machines with `serve: modbus` are served."""
     mqtt: MqttSettings = MqttSettings()
@@ -172,13 +95,25 @@ class PlantSettings(FileSettings):
     """The machines."""
     faults: tuple[FaultSettings, ...] = ()
     """What goes wrong, and when."""
+    campaign: CampaignSettings | None = None
+    """Faults at random, on top of these."""
     truth: Path | None = None
-    """File that gets one JSON line for every start and stop of a fault; it is written anew at each run."""
+    """File that gets one JSON line for every start, failure and stop of a fault; it is written anew at each run."""
+    control: LoopbackAddress | None = None
+    """Where `fieldline plant` commands are taken, like 127.0.0.1:5021; left out: nowhere."""
 
     @property
     def step_s(self) -> float:
         """The step in seconds."""
         return self.step_ms / 1000.0
+
+    @property
+    def start_s(self) -> float | None:
+        """Unix time of the beginning; None: now."""
+        if self.start is None:
+            return None
+        moment = datetime.fromisoformat(self.start)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
     def placed(self) -> tuple[Placed, ...]:
         """All machines, in the order of the file, with `count` written out."""
@@ -189,16 +124,44 @@ class PlantSettings(FileSettings):
         if not self.machines:
             raise _at(("machines",), "is empty; add a machine like {name: pump-1, model: pump, serve: modbus}")
         machines = _check_machines(self)
+        for index, machine in enumerate(self.machines):
+            if machine.calendar is not None and machine.calendar not in self.calendars:
+                known = ", ".join(self.calendars) or "none; add it to calendars:"
+                message = f"there is no calendar {machine.calendar!r}; calendars: {known}"
+                raise _at(("machines", index, "calendar"), message)
         for index, fault in enumerate(self.faults):
-            if fault.machine not in machines:
-                known = ", ".join(list(machines)[:8])
-                raise _at(("faults", index, "machine"), f"there is no machine {fault.machine!r}; machines: {known}")
-            try:
-                moved_signals(fault.kind, machines[fault.machine].model, fault.signal)
-            except ValueError as error:
-                key = "signal" if fault.signal else "kind"
-                raise _at(("faults", index, key), str(error)) from None
+            _check_fault(fault, machines, ("faults", index))
+        if self.campaign is not None:
+            for name in self.campaign.machines or ():
+                if name not in machines:
+                    raise _at(("campaign", "machines"), _no_machine(name, machines))
+        _check_serial(self, machines)
         return self
+
+
+def _check_fault(fault: FaultSettings, machines: dict[str, Placed], here: tuple[str | int, ...]) -> None:
+    if fault.machine not in machines:
+        raise _at((*here, "machine"), _no_machine(fault.machine, machines))
+    blueprint = machines[fault.machine].blueprint
+    if blueprint is None:
+        return  # the signals of a replay are known when its file has been read
+    try:
+        moved_signals(fault.kind, blueprint, fault.signal, fails=fault.fails)
+    except ValueError as error:
+        key = "fails" if fault.fails else "signal" if fault.signal else "kind"
+        raise _at((*here, key), str(error)) from None
+
+
+def _no_machine(name: str, machines: dict[str, Placed]) -> str:
+    return f"there is no machine {name!r}; machines: {', '.join(list(machines)[:8])}"
+
+
+def _check_serial(settings: PlantSettings, machines: dict[str, Placed]) -> None:
+    used = {each.place.listener for each in machines.values() if each.place is not None}
+    for index, line in enumerate(settings.modbus.serial):
+        if line.listener not in used:
+            known = ", ".join(map(str, sorted(used)[:8])) or "none"
+            raise _at(("modbus", "serial", index, "listener"), f"{line.listener} has no machines; with some: {known}")
 
 
 def _at(location: tuple[str | int, ...], message: str) -> pydantic.ValidationError:
@@ -241,7 +204,7 @@ def _check_place(machine: Placed, places: dict[ModbusPlace, str], units_max: int
         raise _at((*here, "unit"), f"unit {place.unit} on listener {place.listener} is already {other}; {cure}")
 
 
-def _check_feeds(entry: _MachineSettings, found: dict[str, Placed], here: tuple[str | int, ...]) -> None:
+def _check_feeds(entry: _Machine, found: dict[str, Placed], here: tuple[str | int, ...]) -> None:
     if entry.feeds and entry.model != "meter":
         raise _at(here, f"only a meter measures other machines, not a {entry.model}; remove feeds")
     for name in entry.feeds:
@@ -260,11 +223,27 @@ def _expand(settings: PlantSettings) -> Iterator[tuple[int, Placed]]:
     following = ModbusPlace(0, 1)
     for index, entry in enumerate(settings.machines):
         place: ModbusPlace | None = None
+        blueprint = entry.blueprint
         if isinstance(entry, ModbusMachineSettings):
             place = _first_place(entry, following)
         for name in _names(entry):
             period_ms = entry.period_ms if isinstance(entry, MqttMachineSettings) else 0
-            yield index, Placed(name, entry.area, entry.model, entry.make, entry.feeds, place, period_ms)
+            yield (
+                index,
+                Placed(
+                    name=name,
+                    area=entry.area,
+                    model=entry.model,
+                    make=entry.make,
+                    feeds=entry.feeds,
+                    place=place,
+                    period_ms=period_ms,
+                    blueprint=blueprint,
+                    calendar=entry.calendar,
+                    monitor=entry.monitor,
+                    replay=entry.replay,
+                ),
+            )
             if place is not None:
                 place = _after(place, settings.modbus.units_per_listener)
                 following = max(following, place, key=lambda each: (each.listener, each.unit))
@@ -282,7 +261,7 @@ def _after(place: ModbusPlace, units_max: int) -> ModbusPlace:
     return ModbusPlace(place.listener, place.unit + 1)
 
 
-def _names(entry: _MachineSettings) -> list[str]:
+def _names(entry: _Machine) -> list[str]:
     if entry.count is None:
         return [entry.name]
     digits = max(3, len(str(entry.count)))

@@ -13,6 +13,7 @@ from fieldline.wire.readings import decode_readings
 from fieldline_cloud.certs import Authority
 from fieldline_edge.app import Gateway
 from fieldline_edge.clock.keeper import ClockKeeper
+from fieldline_edge.clock.port import GatewayClock
 from fieldline_edge.settings import GatewaySettings
 
 PUMP = DeviceId("demo", "hall", "pump")
@@ -198,6 +199,36 @@ async def test_readings_of_an_earlier_boot_keep_their_mark(tmp_path: Path) -> No
     await second.spool.close()
 
     assert found == [Reading("t", BACK, 1.0, Quality.UNCERTAIN_CLOCK)]
+
+
+async def test_frames_of_a_minute_ago_never_look_two_weeks_old(tmp_path: Path) -> None:
+    machine = Machine()
+    subject = await started(gateway(tmp_path, machine))
+    read(subject, 1.0)
+    await commit(subject)
+    machine.up_s += 60
+
+    machine.set(NOW)
+    machine.synchronised = True
+    await subject.keeper.look()
+    oldest_at_ns = subject.spool.state.oldest_at_ns
+    await subject.spool.close()
+
+    assert oldest_at_ns == NOW - 60 * SECOND
+    assert subject.clock.age_ns() == subject.clock.time_ns() == NOW
+
+
+def test_the_age_of_frames_is_judged_by_the_old_time_until_they_are_shifted() -> None:
+    machine = Machine()
+    clock = GatewayClock(machine)
+    clock.count_from(clock.machine_anchor_ns)
+    machine.set(NOW)
+
+    clock.adopt()
+    before, between = clock.age_ns(), clock.time_ns()
+    clock.settle()
+
+    assert (before, between, clock.age_ns()) == (BACK, NOW, NOW)
 
 
 async def test_a_trusted_clock_costs_no_file_and_no_mark(tmp_path: Path) -> None:

@@ -112,5 +112,5 @@ def test_spans_are_kept_while_the_spool_may_hold_frames_of_them() -> None:
     earlier = Span("another", 10, 0, T0)
 
     assert still_needed([SPAN, earlier, ours], oldest_at_ns=T0, boot="boot") == [SPAN, ours]
-    assert still_needed([SPAN, ours], oldest_at_ns=SPAN.to_ns + 1, boot="boot") == [ours]
+    assert still_needed([SPAN, ours], oldest_at_ns=SPAN.to_ns + SPAN.offset_ns + 1, boot="boot") == [ours]
     assert still_needed([SPAN], oldest_at_ns=None, boot="boot") == []

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from fieldline.config import loads
+from fieldline_edge.drivers.simulator.machine import Machine
 from fieldline_edge.drivers.simulator.plant import Plant
 from fieldline_edge.drivers.simulator.settings import PlantSettings
 
@@ -27,3 +28,12 @@ def make_plant() -> MakePlant:
         return Plant(loads("\n".join(lines), PlantSettings, name="plant.yaml", environment={}))
 
     return make
+
+
+def numbers(machine: Machine) -> dict[str, float]:
+    """What the sensors of a built-in machine tell: numbers, and yes or no."""
+    told = {}
+    for name, value in machine.values.items():
+        assert not isinstance(value, str)
+        told[name] = value
+    return told

@@ -4,10 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from fieldline_edge.drivers.simulator.faults import SENSOR_KINDS, FaultKind, moved_signals
+from fieldline_edge.drivers.simulator.blueprint import BLUEPRINTS, moved_signals
+from fieldline_edge.drivers.simulator.fault_settings import FaultSettings
+from fieldline_edge.drivers.simulator.faults import Change
+from fieldline_edge.drivers.simulator.kinds import SENSOR_KINDS, SILENT_KINDS, FaultKind
 from fieldline_edge.drivers.simulator.machines import MODELS
 from fieldline_edge.drivers.simulator.plant import Plant
-from fieldline_edge.drivers.simulator.settings import FaultSettings
+from tests.unit.edge.simulator.conftest import numbers
 
 MakePlant = Callable[..., Plant]
 Row = dict[str, float]
@@ -22,7 +25,7 @@ def possible() -> list[tuple[FaultKind, str, str | None]]:
         for model in MODELS:
             for signal in ("vibration", "power", "temperature") if kind in SENSOR_KINDS else (None,):
                 try:
-                    moved_signals(kind, model, signal)
+                    moved_signals(kind, BLUEPRINTS[model], signal)
                 except ValueError:
                     continue
                 found.append((kind, model, signal))
@@ -33,7 +36,7 @@ def run(plant: Plant, seconds: float) -> list[Row]:
     rows = []
     for _ in range(round(seconds / STEP_S)):
         plant.step(STEP_S)
-        rows.append(dict(plant.machines["a"].values))
+        rows.append(numbers(plant.machines["a"]))
     return rows
 
 
@@ -51,15 +54,17 @@ def written(kind: FaultKind, signal: str | None, more: str = "") -> str:
 def test_a_fault_moves_what_it_claims_and_nothing_else(
     make_plant: MakePlant, kind: FaultKind, model: str, signal: str | None
 ) -> None:
-    more = ", severity: 2" if kind is FaultKind.IMBALANCE else ""  # enough to trip the alarm too
+    mild = (FaultKind.IMBALANCE, FaultKind.MISALIGNMENT, FaultKind.CAVITATION)
+    more = ", severity: 2" if kind in mild else ""  # enough to trip the alarm too
     healthy, faulty = both(make_plant, model, written(kind, signal, more), 30)
 
     moved = {name for sane, ill in zip(healthy, faulty, strict=True) for name in sane if sane[name] != ill[name]}
 
-    claimed = set(moved_signals(kind, model, signal))
+    claimed = set(moved_signals(kind, BLUEPRINTS[model], signal))
     # A dropout takes values away and moves none; an alarm goes on only where its limit is passed.
-    assert moved <= (set() if kind is FaultKind.DROPOUT else claimed)
-    assert moved | {"alarm"} >= claimed or kind is FaultKind.DROPOUT
+    counters = {"running_hours", "energy"} if kind is FaultKind.REBOOT else set()
+    assert moved <= (counters if kind in SILENT_KINDS else claimed)
+    assert moved | {"alarm"} >= claimed or kind in SILENT_KINDS
 
 
 @pytest.mark.parametrize(("kind", "model", "signal"), possible())
@@ -150,8 +155,8 @@ def test_starts_and_stops_are_told_once_with_what_they_move(make_plant: MakePlan
     run(plant, 5)
     events = plant.drain_events()
 
-    assert [(event.event, event.at_s) for event in events] == [("start", 2.0), ("stop", 3.5)]
-    assert {(event.kind, event.machine, event.signals) for event in events} == {
+    assert [(event.change, event.at_s) for event in events] == [(Change.START, 2.0), (Change.STOP, 3.5)]
+    assert {(event.fault.kind, event.machine, event.fault.signals) for event in events} == {
         (FaultKind.IMBALANCE, "a", ("vibration", "alarm"))
     }
     assert plant.drain_events() == []

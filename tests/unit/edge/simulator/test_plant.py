@@ -9,6 +9,7 @@ from fieldline.config import loads
 from fieldline_edge.drivers.simulator.machines import MODELS
 from fieldline_edge.drivers.simulator.plant import Plant
 from fieldline_edge.drivers.simulator.settings import PlantSettings
+from tests.unit.edge.simulator.conftest import numbers
 
 MakePlant = Callable[..., Plant]
 STEP_S = 0.05
@@ -20,7 +21,7 @@ def run(plant: Plant, seconds: float, machine: str = "a") -> list[dict[str, floa
     rows = []
     for _ in range(round(seconds / STEP_S)):
         plant.step(STEP_S)
-        rows.append(dict(plant.machines[machine].values))
+        rows.append(numbers(plant.machines[machine]))
     return rows
 
 
@@ -126,10 +127,10 @@ machines:
   - {name: f, model: fan, serve: modbus}
 """
     plant = Plant(loads(text, PlantSettings, name="plant.yaml", environment={}))
-    before = plant.machines["meter"].values["energy"]
+    before = numbers(plant.machines["meter"])["energy"]
     rows = run(plant, 60, "meter")
 
-    drawn = sum(plant.machines[name].values["power"] for name in ("p", "f"))
+    drawn = sum(numbers(plant.machines[name])["power"] for name in ("p", "f"))
 
     assert rows[-1]["power"] == pytest.approx(drawn + 1.0, abs=0.3)
     assert rows[-1]["energy"] - before == pytest.approx(mean(rows, "power") * 1000 / 60, rel=0.03)

@@ -64,7 +64,7 @@ def test_a_poll_under_way_gives_up_when_another_one_loses_the_device() -> None:
 
 def test_a_lost_device_is_probed_by_turns_so_one_silent_request_does_not_hide_the_others() -> None:
     it, _ = health(2)
-    assert [it.turn(2) for _ in range(4)] == [0, 1, 0, 1]
+    assert [it.turn(2) for _ in range(5)] == [(0, True), (1, True), (0, False), (1, False), (0, True)]
 
 
 def test_any_answer_finds_the_device_again_and_asks_its_other_requests_at_once() -> None:

@@ -5,22 +5,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldline_edge.drivers.modbus.plan import Block, Limits, Range, Span, plan, read_over
+from fieldline_edge.drivers.modbus.plan import Block, Limits, Range, Span, gaps, plan, read_over
 from fieldline_edge.drivers.modbus.settings import RegisterKind
 
 KINDS = list(RegisterKind)
 
 
-@st.composite
-def spans(draw: st.DrawFn) -> list[Span]:
+def span(kind: RegisterKind, address: int, width: int) -> Span:
+    width = 1 if kind.is_bits else width
+    return Span(kind, min(address, 65_536 - width), width)
+
+
+def spans() -> st.SearchStrategy[list[Span]]:
     """Values of all kinds, in clusters and far apart, overlapping or not."""
-    found = []
-    for _ in range(draw(st.integers(0, 60))):
-        kind = draw(st.sampled_from(KINDS))
-        width = 1 if kind.is_bits else draw(st.sampled_from([1, 2, 4]))
-        address = draw(st.one_of(st.integers(0, 80), st.integers(0, 65_535 - width + 1)))
-        found.append(Span(kind, address, width))
-    return found
+    addresses = st.one_of(st.integers(0, 80), st.integers(0, 65_535))
+    return st.lists(st.builds(span, st.sampled_from(KINDS), addresses, st.sampled_from([1, 2, 4])), max_size=40)
 
 
 def limit(block: Block, registers_max: int) -> int:
@@ -177,3 +176,8 @@ def test_ten_thousand_values_are_planned_at_once() -> None:
     found = [Span(RegisterKind.HOLDING, address * 5, 1) for address in range(10_000)]
     refused = [Range("holding", address * 50 + 1, address * 50 + 3) for address in range(1000)]
     assert len(plan(found, Limits(gap_max=4), refused)) == 1001
+
+
+def test_gaps_are_found_with_the_values_beside_them() -> None:
+    values = [Range("holding", start, end) for start, end in ((0, 4), (1, 2), (6, 7), (7, 8), (10, 12))]
+    assert gaps(values) == [Range("holding", 0, 7), Range("holding", 7, 12)]

@@ -27,15 +27,17 @@ def around(values: list[Range], first: int, last: int) -> Range:
 
 def searched(values: list[Range], answers: Device) -> tuple[list[Range], list[Range]]:
     """What the search finds, and what it asked for."""
-    steps = search(len(values))
+    found: list[tuple[int, int]] = []
+    steps = search(len(values), found)
     asked: list[Range] = []
-    try:
-        first, last = next(steps)
-        while True:
-            asked.append(around(values, first, last))
-            first, last = steps.send(answers(asked[-1]))
-    except StopIteration as end:
-        return [around(values, *pair) for pair in end.value], asked
+    step = next(steps, None)
+    while step is not None:
+        asked.append(around(values, *step))
+        try:
+            step = steps.send(answers(asked[-1]))
+        except StopIteration:
+            step = None
+    return [around(values, *pair) for pair in found], asked
 
 
 def registers(count: int, step: int = 1) -> list[Range]:

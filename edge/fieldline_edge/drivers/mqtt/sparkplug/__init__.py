@@ -1,0 +1,1 @@
+"""Sparkplug B: the gateway as a host application that reads edge nodes."""

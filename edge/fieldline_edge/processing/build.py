@@ -1,0 +1,150 @@
+"""From the settings of a device to the way of its readings. Pure."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from fieldline.model import DeviceId, Reading, Severity
+from fieldline_edge.drivers.settings import DeviceSettings, TagSettings
+from fieldline_edge.processing.alarms import AlarmSpec, Level, Watch
+from fieldline_edge.processing.deadband import Deadband
+from fieldline_edge.processing.derived import Derived, DerivedTag
+from fieldline_edge.processing.door import Door
+from fieldline_edge.processing.limiter import RateLimit
+from fieldline_edge.processing.pipeline import Pipeline
+from fieldline_edge.processing.settings import LEVELS, DerivedSettings, LimitSettings, ProcessSettings, SeverityName
+from fieldline_edge.processing.stage import Emit, ProcessingStats, Stage
+from fieldline_edge.processing.window import Window, WindowSpec
+
+__all__ = ["build_pipeline"]
+
+_SEVERITIES: Final[dict[SeverityName, Severity]] = {
+    "info": Severity.INFO,
+    "warning": Severity.WARNING,
+    "critical": Severity.CRITICAL,
+}
+_MS: Final = 1_000_000
+
+
+def build_pipeline(settings: DeviceSettings, *, site: str, stats: ProcessingStats, now_s: float) -> Pipeline | None:
+    """The way of the readings of a device; None if nothing at all happens to them."""
+    if not settings.is_processed:
+        return None
+    device = settings.device_id(site)
+    derived = None
+    if settings.derived:
+        made = [DerivedTag(tag.name, tag.parsed, tag.min, tag.max) for tag in settings.derived]
+        derived = Derived([tag.name for tag in settings.read_tags], made)
+    pipeline = Pipeline(device, derived=derived, stats=stats)
+    limits: dict[str, LimitSettings] = {alarm.tag: alarm for alarm in settings.alarms}
+    tags: list[TagSettings | DerivedSettings] = [*settings.read_tags, *settings.derived]
+    for tag in tags:
+        limit = tag.alarms if tag.alarms is not None else limits.get(tag.name)
+        if tag.process is None and limit is None:
+            continue
+        watch = None if limit is None else Watch(_alarm_spec(device, tag, limit), now_s)
+        stages: list[Stage] = []
+        emit = _lay(tag, pipeline, stats, stages)
+        timed = [stage for stage in stages if not isinstance(stage, Deadband)]
+        pipeline.add(tag.name, emit, stages, timed, watch)
+    return pipeline
+
+
+def _lay(tag: TagSettings | DerivedSettings, pipeline: Pipeline, stats: ProcessingStats, stages: list[Stage]) -> Emit:
+    """Where the way of a tag begins. Adds its stages in the order in which readings pass them."""
+    process = tag.process
+    if process is None:
+        return pipeline.out
+    last: list[Stage] = []
+
+    def ending() -> Emit:
+        return _thinned(tag, process, pipeline.out, stats, last)
+
+    emit = None
+    if process.aggregate is None or process.aggregate.keep_raw:
+        emit = ending()
+        if process.rate_limit is not None:
+            limit = process.rate_limit
+            stage = RateLimit(period_ns=limit.period_ms * _MS, keep=limit.keep, emit=emit, stats=stats)
+            stages.append(stage)
+            emit = stage.put
+    if process.aggregate is not None:
+        aggregate = process.aggregate
+        spec = WindowSpec(
+            tag=tag.name,
+            period_ns=aggregate.period_ms * _MS,
+            functions=aggregate.functions,
+            offset_ns=aggregate.offset_ms * _MS,
+            late_ns=aggregate.late_ms * _MS,
+            good_percent_min=aggregate.good_percent_min,
+            stamp=aggregate.stamp,
+            report_empty=aggregate.report_empty,
+            keep_raw=aggregate.keep_raw,
+        )
+        window = Window(spec, emits={function: ending() for function in spec.functions}, stats=stats)
+        stages.append(window)
+        emit = window.put if emit is None else _both(window.put, emit)
+    stages += last
+    assert emit is not None, "a tag goes on as itself, in windows, or both"
+    return emit
+
+
+def _both(one: Emit, other: Emit) -> Emit:
+    def emit(reading: Reading, now_s: float) -> None:
+        one(reading, now_s)
+        other(reading, now_s)
+
+    return emit
+
+
+def _thinned(
+    tag: TagSettings | DerivedSettings,
+    process: ProcessSettings,
+    out: Emit,
+    stats: ProcessingStats,
+    stages: list[Stage],
+) -> Emit:
+    """Deadband or door before the way out, or the way out itself."""
+    stage: Stage
+    if process.deadband is not None:
+        bound = process.deadband.bound(tag.min, tag.max)
+        stage = Deadband(bound, report_ns_max=process.deadband.report_ms_max * _MS, emit=out, stats=stats)
+    elif process.door is not None:
+        door = process.door
+        stage = Door(
+            door.bound(tag.min, tag.max),
+            report_ns_max=door.report_ms_max * _MS,
+            hold_s_max=door.hold_ms_max / 1000,
+            emit=out,
+            stats=stats,
+        )
+    else:
+        return out
+    stages.append(stage)
+    return stage.put
+
+
+def _alarm_spec(device: DeviceId, tag: TagSettings | DerivedSettings, limits: LimitSettings) -> AlarmSpec:
+    return AlarmSpec(
+        device=device,
+        tag=tag.name,
+        unit=tag.unit,
+        levels=tuple(_levels(limits)),
+        cause=limits.cause,
+        message=limits.message,
+        deadband=limits.deadband,
+        on_delay_ns=limits.on_delay_ms * _MS,
+        off_delay_ns=limits.off_delay_ms * _MS,
+        missing_ns=None if limits.missing_ms is None else limits.missing_ms * _MS,
+        missing_severity=_SEVERITIES[limits.severity.get("missing", "warning")],
+    )
+
+
+def _levels(limits: LimitSettings) -> Sequence[Level]:
+    levels = []
+    for name in LEVELS:
+        limit = getattr(limits, name)
+        if limit is not None:
+            usual: SeverityName = "critical" if name in ("lo_lo", "hi_hi") else "warning"
+            severity = _SEVERITIES[limits.severity.get(name, usual)]
+            levels.append(Level(name, limit, name.startswith("hi"), severity))
+    return levels

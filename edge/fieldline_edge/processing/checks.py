@@ -1,0 +1,104 @@
+"""What can be wrong with the processing of a device as a whole: names, formulas, alarms. Pure."""
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any, Protocol
+
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from fieldline_edge.processing.derived import DerivedProblem, order_of
+from fieldline_edge.processing.settings import AlarmSettings, DerivedSettings, LimitSettings, ProcessSettings
+
+__all__ = ["TagLike", "device_problems"]
+
+_PROBLEMS_MAX = 20
+"""Of one kind: more are not shown, and to look for the nearest of many names costs milliseconds each."""
+
+Place = tuple[str | int, ...]
+
+
+class TagLike(Protocol):
+    """What is needed of a tag: drivers have more to say about theirs."""
+
+    @property
+    def name(self) -> str:
+        """Name of the tag."""
+        ...
+
+    @property
+    def process(self) -> ProcessSettings | None:
+        """What happens to its readings."""
+        ...
+
+    @property
+    def alarms(self) -> LimitSettings | None:
+        """Alarms on it."""
+        ...
+
+
+def device_problems(
+    tags: Sequence[TagLike], derived: Sequence[DerivedSettings], alarms: Sequence[AlarmSettings]
+) -> list[InitErrorDetails]:
+    """Everything wrong, each with its place within the device's settings."""
+    rules = (_twice(tags, derived), _formulas(tags, derived), _alarms(tags, derived, alarms))
+    found = [problem for rule in rules for problem in islice(rule, _PROBLEMS_MAX)]
+    return [_detail(place, message) for place, message in found]
+
+
+def _twice(tags: Sequence[TagLike], derived: Sequence[DerivedSettings]) -> Iterator[tuple[Place, str]]:
+    """Names that two tags would share; those among the tags that are read are found by the driver's settings."""
+    taken = {tag.name: f"tag {tag.name!r}" for tag in tags}
+    for index, made in enumerate(derived):
+        if made.name in taken:
+            yield ("derived", index, "name"), f"{made.name!r} is already the name of {taken[made.name]}; choose another"
+        taken.setdefault(made.name, f"derived tag {made.name!r}")
+    for key, group in (("tags", tags), ("derived", derived)):
+        for index, tag in enumerate(group):
+            for name in tag.process.names_for(tag.name) if tag.process is not None else ():
+                if name in taken:
+                    yield (
+                        (key, index, "process", "aggregate"),
+                        f"makes the tag {name!r}, which is already {taken[name]}; rename one",
+                    )
+                taken.setdefault(name, f"made by windows of {tag.name!r}")
+
+
+def _formulas(tags: Sequence[TagLike], derived: Sequence[DerivedSettings]) -> Iterator[tuple[Place, str]]:
+    read = {tag.name for tag in tags}
+    names = read | {made.name for made in derived}
+    wrong = False
+    for index, made in enumerate(derived):
+        try:  # by itself, with all the others taken as read: so that every unknown name is found at once
+            order_of(names, [(f"{made.name} ", made.parsed)])
+        except DerivedProblem as problem:
+            wrong = True
+            yield ("derived", index, "expression"), str(problem)
+    if wrong:
+        return
+    try:
+        order_of(read, [(made.name, made.parsed) for made in derived])
+    except DerivedProblem as problem:
+        yield ("derived", problem.index, "expression"), str(problem)
+
+
+def _alarms(
+    tags: Sequence[TagLike], derived: Sequence[DerivedSettings], alarms: Sequence[AlarmSettings]
+) -> Iterator[tuple[Place, str]]:
+    own = {tag.name: tag.alarms is not None for tag in (*tags, *derived)}
+    first: dict[str, int] = {}
+    for index, alarm in enumerate(alarms):
+        if alarm.tag not in own:
+            near = get_close_matches(alarm.tag, own, n=1)
+            cure = f"did you mean {near[0]!r}?" if near else f"the device has {', '.join(sorted(own)[:8])}"
+            yield ("alarms", index, "tag"), f"{alarm.tag!r} is no tag of this device; {cure}"
+        elif own[alarm.tag]:
+            yield ("alarms", index, "tag"), f"{alarm.tag!r} has alarms of its own already; keep one of the two"
+        elif first.setdefault(alarm.tag, index) != index:
+            earlier = first[alarm.tag]
+            yield ("alarms", index, "tag"), f"{alarm.tag!r} is already in alarms[{earlier}]; put all its limits there"
+
+
+def _detail(place: Place, message: str) -> InitErrorDetails:
+    values: dict[str, Any] = {"message": message}
+    return InitErrorDetails(type=PydanticCustomError("value_error", "{message}", values), loc=place, input=None)
