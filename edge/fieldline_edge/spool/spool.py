@@ -331,7 +331,7 @@ class Spool:
         return self.state.last_urgent if lane.is_urgent else self.state.last_frame
 
     async def renew_epoch(self, lane: int | None = None) -> bool:
-        """Start a new identity for a lane, because the hub knows more frames of it than we do; False: the disk failed."""
+        """Start a new identity for a lane, because the hub knows more of it than we do; False: the disk failed."""
         assert self._store is not None, "the spool is not open"
         of = self._lane(lane)
         if of is None or not await self._try(partial(self._store.renew_epoch, of)):

@@ -157,7 +157,7 @@ async def test_an_alert_waits_while_no_frame_may_be_made(tmp_path: Path) -> None
             intake.alert(alert)
             await spool.flush()
             assert (intake.alerts, spool.state.frames) == (0, 0)
-        await spool.wait(0)
+        await spool.urgent_lane()
 
         assert (intake.alerts, spool.state.frames, spool.state.readings_spooled) == (1, 1, 0)
 
