@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contest import Contest, Goal
-from benchmarks.edge import readings, transactions
+from benchmarks.edge import outage, readings, transactions
 from benchmarks.edge.footprint import footprint
 from benchmarks.edge.peers import thingsboard
 from benchmarks.harness import at_least, at_most, row
@@ -89,10 +89,15 @@ def _readings(quick: bool) -> Rows:
     return readings.rows(quick=quick)
 
 
+def _outage(quick: bool) -> Rows:
+    return outage.run(quick=quick)
+
+
 GROUPS: dict[str, Callable[[bool], Rows]] = {
     "one": _one,
     "hundred": _hundred,
     "capacity": _capacity,
     "transactions": _transactions,
     "readings": _readings,
+    "outage": _outage,
 }

@@ -78,9 +78,11 @@ class Gateway:
         batch, spool = settings.batch, settings.spool
         self.spool = Spool(
             spool.path,
-            bytes_max=spool.bytes_max,
+            bounds=spool.bounds(),
             memory_bytes_max=spool.memory_bytes_max,
             commit_ms_max=spool.commit_ms_max,
+            drain=spool.drain,
+            time_ns=self.clock.time_ns,
         )
         batcher = Batcher(linger_s=batch.linger_ms / 1000, readings_max=batch.readings_max, bytes_max=batch.bytes_max)
         self.intake = Intake(batcher, self.spool, clock=self.clock)
@@ -94,7 +96,12 @@ class Gateway:
         )
         access = hub_access(settings.hub_tls, settings.hub_token)
         self.uplink = Uplink(
-            settings.hub, name=settings.name, spool=self.spool, access=access, outgoing=self.keeper.put_right
+            settings.hub,
+            name=settings.name,
+            spool=self.spool,
+            access=access,
+            outgoing=self.keeper.put_right,
+            drain_bytes_per_s_max=spool.drain_bytes_per_s_max,
         )
         self.processor = Processor(
             settings.devices,
@@ -238,7 +245,7 @@ class Gateway:
     def _bound_spool(self, settings: GatewaySettings) -> None:
         spool = settings.spool
         self.spool.rebound(
-            bytes_max=spool.bytes_max, memory_bytes_max=spool.memory_bytes_max, commit_ms_max=spool.commit_ms_max
+            bounds=spool.bounds(), memory_bytes_max=spool.memory_bytes_max, commit_ms_max=spool.commit_ms_max
         )
 
     def _process(self, settings: GatewaySettings) -> None:

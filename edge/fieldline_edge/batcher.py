@@ -118,6 +118,10 @@ class Batcher:
             return None
         return next(iter(self._open.values())).since_s + self._linger_s
 
+    def has_since(self, at_s: float) -> bool:
+        """Whether a batch is here that took its first reading at `at_s` or before."""
+        return bool(self._full) or any(batch.since_s <= at_s for batch in self._open.values())
+
     def _pieces(self, readings: Sequence[Reading]) -> Iterator[tuple[Sequence[Reading], int]]:
         """`readings` whole where they fit one batch, and cut where they do not."""
         size = estimated_bytes(readings)

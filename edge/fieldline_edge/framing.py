@@ -95,4 +95,4 @@ def frame_alert(alert: Alert, *, now_ns: int) -> Entry:
         body=body,
         published_at_ns=now_ns,
     )
-    return Entry(frame, 0, now_ns)  # once the spool knows `urgent`: Entry(frame, 0, now_ns, urgent=True)
+    return Entry(frame, 0, now_ns, urgent=True)

@@ -33,11 +33,12 @@ class Intake:
         self._framer = framer or Framer()
         self._sleeps_until_s = float("-inf")
         self._due = asyncio.Event()
-        self._moved = asyncio.Event()
         self._told_dropped = 0
+        self._moved = asyncio.Event()
         self._held = False
         self._alerts_held: list[Alert] = []
         self.good = self.uncertain = self.bad = 0
+        self.not_taken = 0  # readings that came while the spool was full, and polling is to stop then
         self.refused = 0
         self.alerts = self.alerts_refused = 0
 
@@ -46,11 +47,25 @@ class Intake:
         """Readings in the batcher."""
         return self._batcher.waiting
 
+    @property
+    def paused(self) -> bool:
+        """Whether drivers shall not poll: the spool is full, and what they bring now is only counted as missing."""
+        return self._spool.is_full
+
+    def skipped(self, readings: int) -> None:
+        """A poll was left out because of `paused`; so many readings are missing, and the hub is told."""
+        self.not_taken += readings
+        self._spool.polled(readings)  # as if they had been taken and dropped, so that the sums go on adding up
+        self._spool.lose(Loss(1, readings))
+
     def put(self, device: DeviceId, readings: Sequence[Reading]) -> None:
         """Take readings of one device. Never blocks, never raises."""
         if not readings:
             return
         count = len(readings)
+        if self._spool.is_full:
+            self.skipped(count)
+            return
         doubtful = [reading.quality for reading in readings if reading.quality]
         bad = sum(quality >= Quality.BAD for quality in doubtful)
         good = count - sum(quality >= Quality.UNCERTAIN for quality in doubtful)

@@ -99,13 +99,14 @@ class GatewayCollector(Collector):
         return family
 
     def _spool(self) -> Iterator[Metric]:
-        spool = self._gateway.spool
+        spool, intake = self._gateway.spool, self._gateway.intake
         state = spool.state
         age_s = 0.0
         if state.oldest_at_ns is not None:
             age_s = max(0.0, (self._gateway.clock.time_ns() - state.oldest_at_ns) / 1e9)
         yield _counter("readings_spooled", "Readings safe on disk.", state.readings_spooled)
         yield _counter("readings_acknowledged", "Readings the hub has stored.", state.readings_acked)
+        yield _counter("readings_not_taken", "Readings left out while the full spool stops polling.", intake.not_taken)
         yield _counter("readings_dropped", "Readings lost to a bound of spool or memory.", spool.readings_dropped)
         yield _counter("frames_spooled", "Frames safe on disk.", state.frames_spooled)
         yield _counter("frames_dropped", "Frames lost to a bound of the spool.", state.frames_dropped)
@@ -116,6 +117,11 @@ class GatewayCollector(Collector):
         yield _gauge("spool_backlog_frames", "Frames the hub has not acknowledged.", state.frames)
         yield _gauge("spool_backlog_bytes", "Bytes of these frames.", state.bytes)
         yield _gauge("spool_oldest_age_seconds", "Age of the oldest of these frames.", age_s)
+        yield _gauge(
+            "spool_lanes", "Numberings in use: two, and more while a backlog is drained newest-first.", len(state.lanes)
+        )
+        yield _gauge("spool_paused", "1 while the full spool stops polling.", int(spool.is_full))
+        yield _counter("spool_bytes_written", "Bytes handed to the disk, estimated by pages.", spool.bytes_written)
         yield _gauge("spool_bytes_max", "Bound of the spool's file.", self._gateway.settings.spool.bytes_max)
 
     def _uplink(self) -> Iterator[Metric]:

@@ -20,6 +20,8 @@ from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
 from fieldline_edge.drivers.mqtt.broker_settings import broker_conflicts
 from fieldline_edge.drivers.mqtt.settings import MqttDeviceSettings
 from fieldline_edge.drivers.mqtt.sparkplug.settings import SparkplugDeviceSettings
+from fieldline_edge.spool.bounds import Bounds, WhenFull
+from fieldline_edge.spool.lanes import DrainOrder
 
 __all__ = [
     "BatchSettings",
@@ -48,12 +50,6 @@ Address = Annotated[str, AfterValidator(_address)]
 Name = Annotated[str, AfterValidator(check_name)]
 
 
-class WhenFull(Enum):
-    """What happens to readings when the spool is at its bound."""
-
-    DROP_OLDEST = "drop_oldest"
-
-
 class BatchSettings(Settings):
     """How readings are gathered into frames: the first bound that is reached sends the batch."""
 
@@ -73,12 +69,27 @@ class SpoolSettings(Settings):
     bytes_max: int = Field(default=256 << 20, ge=1 << 20, le=1 << 44)
     """Most bytes the spool's file uses; its write-ahead log takes up to about 4 MiB beside it. On a disk with less
     room the file stops growing while a reserve is left: 8 MiB, or a quarter of a small disk."""
+    age_s_max: float | None = Field(default=None, ge=1)
+    """Readings that have waited longer are dropped and counted; alarms are kept. Left out: no bound by age."""
     when_full: WhenFull = WhenFull.DROP_OLDEST
-    """At the bound: drop_oldest deletes the oldest frames and tells the hub how much is missing."""
+    """At the bound: drop_oldest deletes the oldest frames; thin_out keeps every n-th frame of each topic in the older
+    half, and thins that again as more comes; stop_polling takes no more readings. The hub is told how much is missing.
+    Alarms are still taken, and dropped last."""
+    thin_keep_every: int = Field(default=2, ge=2, le=1000)
+    """With thin_out: one frame in how many is kept each time."""
+    drain: DrainOrder = DrainOrder.IN_ORDER
+    """After an outage: in_order sends the oldest first; newest_first sends fresh readings at once, and what has waited
+    behind them, its newest parts first. Alarms always go first."""
+    drain_bytes_per_s_max: int | None = Field(default=None, ge=1024)
+    """Most bytes a second of what has waited; what is read meanwhile always passes. Left out: no bound."""
     commit_ms_max: int = Field(default=50, ge=0, le=60_000)
-    """How long a frame may wait for others to share one fsync; longer is kinder to an SD card."""
+    """How long a frame may wait for others to share an fsync; longer is kinder to an SD card, and a kill costs more."""
     memory_bytes_max: int = Field(default=8 << 20, ge=1 << 16, le=1 << 32)
     """Most bytes of frames held in memory while the disk cannot be written; the oldest are dropped beyond."""
+
+    def bounds(self) -> Bounds:
+        """The bounds as the spool takes them."""
+        return Bounds(self.bytes_max, self.age_s_max, self.when_full, self.thin_keep_every)
 
 
 class ReloadOn(Enum):

@@ -1,16 +1,20 @@
 """What the spool keeps, drops and when it writes. Pure: no disk, no clock.
 
-The promise: a frame counts as taken once it is fsynced. Over `bytes_max`, or when the disk is nearly full, the oldest
-frames are dropped and counted, and the next frame sent says how much is missing before it. While the disk cannot be
-written, frames wait in memory, bounded, and the oldest are dropped and counted in the same way.
+The promise: a frame counts as taken once it is fsynced. Over `bytes_max`, or when the disk is nearly full, frames give
+way as the policy says (see bounds) and are counted, and the next frame sent says how much is missing before it. While
+the disk cannot be written, frames wait in memory, bounded, and the oldest are dropped and counted in the same way.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fieldline_edge.spool.chunks import varint
+from fieldline_edge.spool.lanes import Lane, open_lane
 
 __all__ = [
     "NO_LOSS",
+    "Committed",
     "Entry",
     "Hold",
     "Loss",
@@ -19,7 +23,6 @@ __all__ = [
     "Writing",
     "bound_bytes",
     "commit_at_s",
-    "drop_up_to",
     "vacuum_pages",
     "with_gap",
     "with_sequence",
@@ -37,11 +40,15 @@ _FILE_BYTES_MIN = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One frame on its way into the spool: serialised, without sequence; `at_ns` is when it was made."""
+    """One frame on its way into the spool: serialised, without sequence; `at_ns` is when it was made.
+
+    An urgent one (alarms) reaches the hub ahead of everything that waits, and is dropped last.
+    """
 
     frame: bytes
     readings: int
     at_ns: int
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +70,16 @@ NO_LOSS = Loss()
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The spool's numbers as of its last commit; all but `oldest_at_ns` and `last_frame` are stored.
+    """The spool's numbers as of its last commit; the lanes, `oldest_at_ns`, `last_frame` and `last_urgent` are derived.
 
     readings_spooled = readings_acked + readings in the backlog + readings dropped from the backlog.
     `readings_dropped` also counts what never got into the file. `readings_polled` is the total handed in as
     of the last commit: what it exceeds spooled and dropped by was still in memory then, and is what a kill at
-    that moment would cost.
+    that moment would cost. `bytes` is what the frames take in the file's rows.
     """
 
-    epoch: int
     next_sequence: int
-    acked_sequence: int
+    urgent_next: int
     frames: int
     bytes: int
     readings_polled: int
@@ -82,13 +88,26 @@ class State:
     readings_dropped: int
     frames_spooled: int
     frames_dropped: int
+    thinned_up_to: int
+    lanes: tuple[Lane, ...] = ()
     oldest_at_ns: int | None = None
-    last_frame: int = 0  # sequence of the newest frame in the file; 0: none
+    last_frame: int = 0  # id of the newest frame of readings in the file; 0: none
+    last_urgent: int = 0  # the same for alarms
+
+    @property
+    def epoch(self) -> int:
+        """Identity of the numbering that new frames of readings get."""
+        return open_lane(self.lanes).epoch
+
+    @property
+    def acked_sequence(self) -> int:
+        """Up to where the hub has that numbering."""
+        return open_lane(self.lanes).acked
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A frame as read back: `before` is the sequence it follows, whether that frame is still there or not."""
+    """A frame as read back: `before` is the id it follows, whether that frame is still there or not."""
 
     sequence: int
     before: int
@@ -98,13 +117,29 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """What one commit shall bring about."""
+    """What one commit shall bring about.
 
-    entries: Sequence[Entry]
-    loss: Loss
-    readings_polled: int
-    acked_sequence: int
-    keep_up_to: int  # frames up to here may be on their way to the hub: drop younger ones first
+    `acked` is, by number of the lane, up to which id the hub has it. `in_flight` are the ids (after, up to) that may be
+    on their way to the hub: others are dropped first. `now_ns` set: what is too old goes.
+    """
+
+    entries: Sequence[Entry] = ()
+    loss: Loss = NO_LOSS
+    readings_polled: int = 0
+    acked: Mapping[int, int] = field(default_factory=dict)
+    in_flight: Sequence[tuple[int, int]] = ()
+    roll: bool = False
+    now_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What one commit has brought about: `appended` are new frames of readings, `dropped_up_to` the youngest id that is
+    no longer there although nobody acknowledged it (0: none)."""
+
+    state: State
+    appended: Sequence[Stored] = ()
+    dropped_up_to: int = 0
 
 
 class Hold:
@@ -125,6 +160,11 @@ class Hold:
 
     def __len__(self) -> int:
         return len(self._entries) + len(self._taken)
+
+    @property
+    def waiting(self) -> int:
+        """Frames that are not being written."""
+        return len(self._entries)
 
     @property
     def loss(self) -> Loss:
@@ -210,21 +250,6 @@ def bound_bytes(*, bytes_max: int, file_bytes: int, disk_bytes: int, left_bytes:
     return min(bytes_max, max(_FILE_BYTES_MIN, file_bytes + max(0, left_bytes - reserve)))
 
 
-def drop_up_to(rows: Iterable[tuple[int, int]], bytes_needed: int) -> int:
-    """The sequence up to which frames must go so that `bytes_needed` are freed; rows are (sequence, bytes),
-    oldest first.
-
-    0 if there are no rows.
-    """
-    freed = last = 0
-    for sequence, size in rows:
-        if freed >= bytes_needed:
-            break
-        freed += size
-        last = sequence
-    return last
-
-
 def vacuum_pages(*, used: int, free: int) -> int:
     """How many free pages to give back to the file system now; 0 while they will soon be needed again.
 
@@ -238,7 +263,7 @@ def vacuum_pages(*, used: int, free: int) -> int:
 
 def with_sequence(frame: bytes, sequence: int) -> bytes:
     """The serialised frame with field 3 (sequence) set: protobuf messages are joined by joining their bytes."""
-    return frame + b"\x18" + _varint(sequence)
+    return frame + b"\x18" + varint(sequence)
 
 
 def with_gap(stored: Stored) -> bytes:
@@ -246,13 +271,4 @@ def with_gap(stored: Stored) -> bytes:
     skipped = stored.sequence - stored.before - 1
     if skipped == 0:
         return stored.frame
-    return stored.frame + b"\x48" + _varint(skipped) + b"\x50" + _varint(stored.readings_missing)
-
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
+    return stored.frame + b"\x48" + varint(skipped) + b"\x50" + varint(stored.readings_missing)

@@ -7,7 +7,7 @@ from pathlib import Path
 from fieldline.errors import ConfigError, FieldlineError
 from fieldline_edge.spool import schema
 from fieldline_edge.spool.policy import State
-from fieldline_edge.spool.store import load_state
+from fieldline_edge.spool.tables import load_state
 
 __all__ = ["is_spool_file", "read_state"]
 
@@ -50,6 +50,9 @@ def _read(path: Path, how: str) -> State:
         (found,) = connection.execute("PRAGMA application_id").fetchone()
         if found != schema.APPLICATION_ID:
             raise ConfigError(f"{path} is an SQLite file, but no spool; name the gateway's spool.path")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version != schema.VERSION:
+            raise ConfigError(f"spool {path} has version {version}; start its gateway once, which converts it")
         connection.execute("BEGIN")  # one moment for all numbers
         return load_state(connection)
 

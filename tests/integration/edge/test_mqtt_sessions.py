@@ -18,7 +18,7 @@ from fieldline.model import Quality
 from fieldline.v1 import hub_pb2
 from fieldline.wire.readings import decode_readings
 from fieldline_edge.drivers.mqtt.driver import MqttDriver
-from fieldline_edge.spool import Spool, read_state
+from fieldline_edge.spool import Bounds, Spool, read_state
 from tests.integration.edge.conftest import Mosquitto
 from tests.integration.edge.harness import DEADLINE_S, Collector, running
 from tests.integration.edge.test_mqtt import GOOD, device, publish, subscribed, until_stat
@@ -118,7 +118,7 @@ class GatewayProcess:
 
 async def spooled(path: Path) -> list[float]:
     """All values in a spool file, in the order of its frames."""
-    spool = Spool(path, bytes_max=1 << 28)
+    spool = Spool(path, bounds=Bounds(1 << 28))
     await spool.open()
     frames = await spool.read(0, frames_max=100_000, bytes_max=1 << 28)
     await spool.close()

@@ -10,7 +10,7 @@ import pytest
 from fieldline import Access, Tls
 from fieldline.wire.frames import ENCODING_MESSAGES, build_frame
 from fieldline_cloud.hub import Hub
-from fieldline_edge.spool import Entry, Spool
+from fieldline_edge.spool import Bounds, Entry, Spool
 from fieldline_edge.uplink import Uplink
 from tests.integration.cloud.harness import address, until
 from tests.integration.cloud.secure import EDGE_7, Pki, mtls_hub, now
@@ -21,7 +21,7 @@ FRAMES = 40
 @contextlib.asynccontextmanager
 async def sending(folder: Path, hub: Hub, tls: Tls, topic: str = "readings/site/edge-7/p") -> AsyncIterator[Uplink]:
     """An uplink with a spool of FRAMES frames behind it."""
-    spool = Spool(folder / "spool.db", bytes_max=1 << 22)
+    spool = Spool(folder / "spool.db", bounds=Bounds(1 << 22))
     await spool.open()
     for sequence in range(1, FRAMES + 1):
         spool.put(Entry(a_frame(sequence, topic), 1, 1))
@@ -52,7 +52,7 @@ async def test_a_revoked_gateway_keeps_its_spool_says_so_once_and_goes_on_with_a
     async with mtls_hub(tmp_path / "hub", pki, EDGE_7) as hub, sending(tmp_path, hub, tls) as uplink:
         await until(lambda: uplink.refusals >= 4)
         assert hub.broker.tail == 0
-        assert uplink._spool.state.frames == FRAMES
+        assert uplink.spool.state.frames == FRAMES
         assert caplog.text.count("the hub refuses our frames") == 1
         assert "was revoked" in caplog.text
 
@@ -84,5 +84,5 @@ async def test_a_topic_that_is_not_granted_stays_in_the_spool(tmp_path: Path, ca
         await until(lambda: uplink.refusals >= 2)
 
         assert hub.broker.tail == 0
-        assert uplink._spool.state.frames == FRAMES
+        assert uplink.spool.state.frames == FRAMES
     assert "may not publish" in caplog.text

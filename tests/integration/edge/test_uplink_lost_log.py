@@ -8,7 +8,7 @@ import pytest
 
 from fieldline.v1 import hub_pb2
 from fieldline.wire.frames import ENCODING_MESSAGES, build_frame
-from fieldline_edge.spool import Entry, Spool
+from fieldline_edge.spool import Bounds, Entry, Spool
 from fieldline_edge.uplink import Uplink
 from tests.integration.cloud.harness import DEADLINE_S, Client, address, running_hub
 
@@ -38,7 +38,7 @@ async def test_a_hub_that_has_forgotten_is_named_and_the_gap_is_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    spool = Spool(tmp_path / "spool.db", bytes_max=1 << 22)
+    spool = Spool(tmp_path / "spool.db", bounds=Bounds(1 << 22))
     await spool.open()
     async with running_hub(tmp_path / "first") as hub:
         port = hub.port

@@ -16,7 +16,8 @@ from fieldline_edge.app import Gateway
 from fieldline_edge.drivers import DriverStats
 from fieldline_edge.metrics import GatewayCollector
 from fieldline_edge.settings import GatewaySettings
-from fieldline_edge.spool import Spool, read_state
+from fieldline_edge.spool import Bounds, Spool, read_state
+from fieldline_edge.spool.lanes import open_lane, urgent_lane
 
 PUMP = DeviceId("demo", "hall", "pump")
 
@@ -101,7 +102,7 @@ async def test_a_cancelled_gateway_still_saves_what_it_has(tmp_path: Path) -> No
 
 
 async def test_a_spool_in_use_stops_the_start_before_any_device_is_read(tmp_path: Path) -> None:
-    first = Spool(tmp_path / "spool.db", bytes_max=1 << 20)
+    first = Spool(tmp_path / "spool.db", bounds=Bounds(1 << 20))
     await first.open()
     subject = gateway(tmp_path)
 
@@ -157,10 +158,15 @@ async def test_metrics_show_what_the_parts_count(tmp_path: Path) -> None:
 
 
 async def frames_of(path: Path) -> list[hub_pb2.Frame]:
-    """What a spool holds, oldest first."""
-    spool = Spool(path, bytes_max=1 << 22)
+    """What a spool holds: alarms first, then readings, each oldest first."""
+    spool = Spool(path, bounds=Bounds(1 << 22))
     await spool.open()
-    stored = await spool.read(0, frames_max=100, bytes_max=1 << 20)
+    lanes = (urgent_lane(spool.state.lanes), open_lane(spool.state.lanes))
+    stored = [
+        one
+        for lane in lanes
+        for one in await spool.read(lane.first - 1, frames_max=100, bytes_max=1 << 20, lane=lane.number)
+    ]
     await spool.close()
     return [hub_pb2.Frame.FromString(one.frame) for one in stored]
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fieldline_edge.spool.policy import NO_LOSS, Entry, Writing
+from fieldline_edge.spool import Bounds
+from fieldline_edge.spool.policy import Entry, Writing
 from fieldline_edge.spool.store import Store
 
 PROGRAM = str(Path(sys.executable).with_name("fieldline-edge"))
@@ -25,14 +26,15 @@ def edge(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def spool_file(tmp_path: Path) -> Path:
-    store = Store.open(tmp_path / "spool.db", bytes_max=1 << 20)
-    store.commit(Writing([Entry(b"", 5, 10**18)] * 3, NO_LOSS, 15, 0, 0))
-    store.commit(Writing([], NO_LOSS, 15, 1, 0))
+    store = Store.open(tmp_path / "spool.db", bounds=Bounds(1 << 20))
+    store.commit(Writing([Entry(b"", 5, 10**18)], readings_polled=15))
+    store.commit(Writing([Entry(b"", 5, 10**18)] * 2, readings_polled=15))
+    store.commit(Writing(readings_polled=15, acked={1: 1}))
     store.close()
     return tmp_path / "spool.db"
 
 
-@pytest.mark.parametrize("command", [["run"], ["check"], ["spool", "status"]])
+@pytest.mark.parametrize("command", [["run"], ["check"], ["spool", "status"], ["spool", "export"], ["spool", "import"]])
 def test_every_command_has_help_with_an_example(command: list[str]) -> None:
     told = edge(*command, "--help")
 
@@ -89,6 +91,7 @@ def test_status_prints_the_numbers_of_a_spool(spool_file: Path) -> None:
         "readings_dropped",
         "frames_dropped",
         "oldest_age_s",
+        "lanes",
     ]
     assert numbers["epoch"] > 0
     assert numbers["oldest_age_s"] > 0
@@ -123,3 +126,27 @@ def test_an_unknown_log_level_is_refused() -> None:
 
     assert told.returncode == 2
     assert "use debug, info, warning or error" in told.stderr
+
+
+def test_a_backlog_is_exported_once_and_nothing_is_written_over(spool_file: Path, tmp_path: Path) -> None:
+    target = tmp_path / "carried.backlog"
+
+    nameless = edge("spool", "export", spool_file, target)
+    told = edge("spool", "export", spool_file, target, "--name", "gateway-1")
+    again = edge("spool", "export", spool_file, target, "--name", "gateway-1")
+
+    assert (nameless.returncode, told.returncode, again.returncode) == (2, 0, 2)
+    assert told.stdout == f"2 frames with 0 readings are in {target}\n"
+    assert "exists already" in again.stderr
+
+
+def test_import_names_what_is_no_backlog_and_a_hub_that_is_not_there(spool_file: Path, tmp_path: Path) -> None:
+    target = tmp_path / "carried.backlog"
+    edge("spool", "export", spool_file, target, "--name", "gateway-1")
+
+    no_backlog = edge("spool", "import", spool_file)
+    no_hub = edge("spool", "import", target, "--hub", "127.0.0.1:1")
+
+    assert (no_backlog.returncode, no_hub.returncode) == (2, 3)
+    assert "is no exported backlog" in no_backlog.stderr
+    assert "no hub at 127.0.0.1:1" in no_hub.stderr

@@ -11,7 +11,7 @@ from fieldline_edge.batcher import Batch, Batcher
 from fieldline_edge.drivers.base import SystemClock
 from fieldline_edge.framing import Framer
 from fieldline_edge.intake import Intake
-from fieldline_edge.spool import Spool
+from fieldline_edge.spool import Bounds, Spool
 from fieldline_edge.spool.policy import with_gap
 
 PUMP = DeviceId("demo", "hall", "pump")
@@ -59,7 +59,7 @@ def test_a_reading_no_frame_can_hold_is_refused_and_the_others_go_on() -> None:
 async def running(
     tmp_path: Path, *, linger_s: float = 0.02, waiting_readings_max: int = 100_000
 ) -> AsyncIterator[tuple[Intake, Spool]]:
-    spool = Spool(tmp_path / "spool.db", bytes_max=1 << 22, commit_ms_max=0)
+    spool = Spool(tmp_path / "spool.db", bounds=Bounds(1 << 22), commit_ms_max=0)
     await spool.open()
     batcher = Batcher(linger_s=linger_s, readings_max=100, bytes_max=65536, waiting_readings_max=waiting_readings_max)
     intake = Intake(batcher, spool, clock=SystemClock())
@@ -133,6 +133,23 @@ async def test_what_is_dropped_before_the_spool_is_told_to_the_hub(tmp_path: Pat
         assert frame.skipped_count == state.readings_dropped > 0
 
 
+async def test_while_a_full_spool_stops_polling_readings_are_counted_and_the_hub_is_told(tmp_path: Path) -> None:
+    async with running(tmp_path) as (intake, spool), asyncio.timeout(5):
+        spool.pause.is_on = True
+        assert intake.paused
+        intake.put(PUMP, readings(3))
+        intake.skipped(4)
+        spool.pause.is_on = False
+
+        intake.put(PUMP, readings(2))
+        await spool.wait(0)
+        (stored,) = await spool.read(0, frames_max=10, bytes_max=1 << 20)
+
+        frame = hub_pb2.Frame.FromString(with_gap(stored))
+        assert (intake.not_taken, frame.count, frame.skipped_frames, frame.skipped_count) == (7, 2, 2, 7)
+        assert spool.state.readings_polled == spool.state.readings_spooled + spool.state.readings_dropped == 9
+
+
 async def test_an_alert_waits_while_no_frame_may_be_made(tmp_path: Path) -> None:
     alert = Alert(PUMP, "t", "edge_hi", "limit", Severity.WARNING, AlertState.RAISED, 5, "hot")
     async with running(tmp_path) as (intake, spool), asyncio.timeout(5):
@@ -140,7 +157,7 @@ async def test_an_alert_waits_while_no_frame_may_be_made(tmp_path: Path) -> None
             intake.alert(alert)
             await spool.flush()
             assert (intake.alerts, spool.state.frames) == (0, 0)
-        await spool.wait(0)
+        await spool.urgent_lane()
 
         assert (intake.alerts, spool.state.frames, spool.state.readings_spooled) == (1, 1, 0)
 
@@ -175,7 +192,7 @@ async def test_nothing_put_is_safe_at_once(tmp_path: Path) -> None:
 
 
 async def test_readings_in_the_spool_s_memory_are_not_safe_before_a_commit(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool.db", bytes_max=1 << 22, commit_ms_max=0)
+    spool = Spool(tmp_path / "spool.db", bounds=Bounds(1 << 22), commit_ms_max=0)
     await spool.open()
     intake = Intake(Batcher(linger_s=0.0, readings_max=100, bytes_max=65536), spool, clock=SystemClock())
     try:

@@ -10,7 +10,7 @@ import pytest
 
 from fieldline.errors import ConfigError
 from fieldline.v1 import hub_pb2
-from fieldline_edge.spool import Entry, Loss, Spool, State, read_state
+from fieldline_edge.spool import Bounds, Entry, Loss, Spool, State, read_state
 from fieldline_edge.spool.policy import Writing, with_gap
 from fieldline_edge.spool.store import Store
 
@@ -22,12 +22,13 @@ def entry(size: int = 200, *, readings: int = 10, at_ns: int = 1) -> Entry:
 
 
 def write(store: Store, *entries: Entry, acked: int = 0, keep_up_to: int = 0, loss: Loss | None = None) -> State:
-    return store.commit(Writing(entries, loss or Loss(), 0, acked, keep_up_to))
+    in_flight = [(0, keep_up_to)] if keep_up_to else []
+    return store.commit(Writing(entries, loss or Loss(), acked={1: acked}, in_flight=in_flight)).state
 
 
 @contextlib.asynccontextmanager
 async def running(path: Path) -> AsyncIterator[Spool]:
-    spool = Spool(path, bytes_max=16 * MIB, commit_ms_max=0)
+    spool = Spool(path, bounds=Bounds(16 * MIB), commit_ms_max=0)
     await spool.open()
     task = asyncio.create_task(spool.run())
     try:
@@ -78,7 +79,7 @@ async def test_what_the_hub_has_is_trimmed_and_counted(tmp_path: Path) -> None:
     async with running(tmp_path / "spool.db") as spool:
         for _ in range(5):
             spool.put(entry())
-        await spool.flush()
+            await spool.flush()
 
         spool.acknowledge(3)
         await spool.flush()
@@ -103,7 +104,7 @@ async def test_an_ack_alone_is_written_within_a_second_or_so(tmp_path: Path) -> 
 
 
 async def test_closing_writes_what_waits(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool.db", bytes_max=MIB)
+    spool = Spool(tmp_path / "spool.db", bounds=Bounds(MIB))
     await spool.open()
     spool.put(entry())
     await spool.close()
@@ -112,7 +113,7 @@ async def test_closing_writes_what_waits(tmp_path: Path) -> None:
 
 
 async def test_a_cancelled_commit_is_neither_lost_nor_repeated(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool.db", bytes_max=64 * MIB, commit_ms_max=0)
+    spool = Spool(tmp_path / "spool.db", bounds=Bounds(64 * MIB), commit_ms_max=0)
     await spool.open()
     for count in range(20):
         spool.put(entry())
@@ -151,7 +152,7 @@ async def test_one_read_is_bounded_but_never_empty(tmp_path: Path) -> None:
 
 
 def test_a_full_spool_drops_the_oldest_and_counts_the_gap(tmp_path: Path) -> None:
-    store = Store.open(tmp_path / "spool.db", bytes_max=MIB)
+    store = Store.open(tmp_path / "spool.db", bounds=Bounds(MIB))
     for _ in range(40):
         write(store, *[entry(2000) for _ in range(20)])
     state = store.state
@@ -170,13 +171,13 @@ def test_a_full_spool_drops_the_oldest_and_counts_the_gap(tmp_path: Path) -> Non
 
 
 def test_a_gap_survives_a_restart(tmp_path: Path) -> None:
-    store = Store.open(tmp_path / "spool.db", bytes_max=MIB)
+    store = Store.open(tmp_path / "spool.db", bounds=Bounds(MIB))
     for _ in range(40):
         write(store, *[entry(2000) for _ in range(20)])
     dropped = store.state.frames_dropped
     store.close()
 
-    store = Store.open(tmp_path / "spool.db", bytes_max=MIB)
+    store = Store.open(tmp_path / "spool.db", bounds=Bounds(MIB))
     (first, *_), _ = store.read(0, frames_max=1, bytes_max=MIB)
 
     assert first.sequence - first.before - 1 == dropped
@@ -185,7 +186,7 @@ def test_a_gap_survives_a_restart(tmp_path: Path) -> None:
 
 
 def test_a_full_spool_drops_what_may_be_under_way_last(tmp_path: Path) -> None:
-    store = Store.open(tmp_path / "spool.db", bytes_max=MIB)
+    store = Store.open(tmp_path / "spool.db", bounds=Bounds(MIB))
     write(store, *[entry(2000) for _ in range(20)])
     for _ in range(40):
         write(store, *[entry(2000) for _ in range(20)], keep_up_to=20)
@@ -200,7 +201,7 @@ def test_a_full_spool_drops_what_may_be_under_way_last(tmp_path: Path) -> None:
 
 def test_the_file_stays_within_its_bound_and_shrinks_when_drained(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
-    store = Store.open(path, bytes_max=8 * MIB)
+    store = Store.open(path, bounds=Bounds(8 * MIB))
     for _ in range(60):
         write(store, *[entry(8000) for _ in range(50)])
     full = path.stat().st_size
@@ -218,7 +219,7 @@ def test_the_file_stays_within_its_bound_and_shrinks_when_drained(tmp_path: Path
 
 
 def test_what_was_lost_in_memory_becomes_a_gap_before_what_came_after(tmp_path: Path) -> None:
-    store = Store.open(tmp_path / "spool.db", bytes_max=MIB)
+    store = Store.open(tmp_path / "spool.db", bounds=Bounds(MIB))
     write(store, entry())
     write(store, entry(), loss=Loss(3, 77))
 
@@ -230,8 +231,9 @@ def test_what_was_lost_in_memory_becomes_a_gap_before_what_came_after(tmp_path: 
 
 
 def test_a_hub_that_forgot_gets_a_gap_it_can_accept(tmp_path: Path) -> None:
-    store = Store.open(tmp_path / "spool.db", bytes_max=MIB)
-    write(store, *[entry() for _ in range(5)])
+    store = Store.open(tmp_path / "spool.db", bounds=Bounds(MIB))
+    for _ in range(5):
+        write(store, entry())
     write(store, acked=3)
 
     (first, _), _ = store.read(0, frames_max=10, bytes_max=MIB)
@@ -245,9 +247,10 @@ async def test_a_frame_that_rotted_on_disk_becomes_a_counted_gap(tmp_path: Path)
     async with running(path) as spool:
         for _ in range(3):
             spool.put(entry())
-        await spool.flush()
+            await spool.flush()
+        spool._recent.clear()
         with contextlib.closing(sqlite3.connect(path)) as other:
-            other.execute("UPDATE frames SET frame = zeroblob(50) WHERE sequence = 2")
+            other.execute("UPDATE chunks SET frame = zeroblob(50) WHERE sequence = 2")
             other.commit()
 
         first, third = await read_frames(spool)
@@ -273,7 +276,7 @@ async def test_a_new_epoch_keeps_the_backlog(tmp_path: Path) -> None:
 
 async def test_two_gateways_cannot_share_a_spool(tmp_path: Path) -> None:
     async with running(tmp_path / "spool.db"):
-        second = Spool(tmp_path / "spool.db", bytes_max=MIB)
+        second = Spool(tmp_path / "spool.db", bounds=Bounds(MIB))
         with pytest.raises(ConfigError, match=r"used by another gateway; give each gateway its own spool\.path"):
             await second.open()
 
@@ -286,7 +289,7 @@ async def test_a_foreign_database_is_refused_and_left_alone(tmp_path: Path) -> N
     before = path.read_bytes()
 
     with pytest.raises(ConfigError, match=r"but no spool; choose another spool\.path"):
-        await Spool(path, bytes_max=MIB).open()
+        await Spool(path, bounds=Bounds(MIB)).open()
 
     assert path.read_bytes() == before
 
@@ -296,10 +299,10 @@ async def test_a_spool_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     async with running(path):
         pass
     with contextlib.closing(sqlite3.connect(path)) as other:
-        other.execute("PRAGMA user_version = 2")
+        other.execute("PRAGMA user_version = 3")
 
-    with pytest.raises(ConfigError, match="has version 2"):
-        await Spool(path, bytes_max=MIB).open()
+    with pytest.raises(ConfigError, match="has version 3"):
+        await Spool(path, bounds=Bounds(MIB)).open()
 
 
 async def test_status_reads_beside_a_running_gateway(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from fieldline_edge.spool.policy import (
     Stored,
     bound_bytes,
     commit_at_s,
-    drop_up_to,
     vacuum_pages,
     with_gap,
     with_sequence,
@@ -99,14 +98,6 @@ def test_a_loss_that_was_not_written_is_not_forgotten() -> None:
     hold.take()
     hold.done()
     assert hold.loss == NO_LOSS
-
-
-def test_just_enough_of_the_oldest_is_dropped() -> None:
-    rows = [(1, 100), (2, 100), (3, 100)]
-
-    assert drop_up_to(rows, 150) == 2
-    assert drop_up_to(rows, 10_000) == 3
-    assert drop_up_to([], 1) == 0
 
 
 def test_pages_are_given_back_only_when_most_are_free() -> None:

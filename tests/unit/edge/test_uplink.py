@@ -6,17 +6,17 @@ import pytest
 
 from fieldline.errors import HubUnavailable
 from fieldline.v1 import hub_pb2
-from fieldline_edge.spool import Entry, Spool
-from fieldline_edge.uplink import SpoolSource
+from fieldline_edge.lane_source import LaneSource
+from fieldline_edge.spool import Bounds, Entry, Spool
 
 
 @contextlib.asynccontextmanager
 async def spool_with(tmp_path: Path, frames: int) -> AsyncIterator[Spool]:
-    spool = Spool(tmp_path / "spool.db", bytes_max=1 << 22)
+    spool = Spool(tmp_path / "spool.db", bounds=Bounds(1 << 22))
     await spool.open()
     for number in range(frames):
         spool.put(Entry(hub_pb2.Frame(topic="readings/a/b/c", body=bytes([number])).SerializeToString(), 1, 1))
-    await spool.flush()
+        await spool.flush()
     try:
         yield spool
     finally:
@@ -25,7 +25,7 @@ async def spool_with(tmp_path: Path, frames: int) -> AsyncIterator[Spool]:
 
 async def test_a_reconnect_goes_on_behind_what_the_hub_has(tmp_path: Path) -> None:
     async with spool_with(tmp_path, 5) as spool:
-        source = SpoolSource("gateway-1", spool)
+        source = LaneSource("gateway-1", spool, spool.next_lane())
 
         await source.resume(3)
         found = await source.read(3, frames_max=10, bytes_max=1 << 20)
@@ -38,7 +38,7 @@ async def test_a_reconnect_goes_on_behind_what_the_hub_has(tmp_path: Path) -> No
 
 async def test_a_hub_that_is_ahead_of_the_spool_gets_a_new_numbering(tmp_path: Path) -> None:
     async with spool_with(tmp_path, 5) as spool:
-        source = SpoolSource("gateway-1", spool)
+        source = LaneSource("gateway-1", spool, spool.next_lane())
         before = source.epoch
 
         with pytest.raises(HubUnavailable, match="numbering starts anew"):
@@ -51,7 +51,7 @@ async def test_a_hub_that_is_ahead_of_the_spool_gets_a_new_numbering(tmp_path: P
 
 async def test_a_new_numbering_waits_for_a_disk_that_cannot_be_written(tmp_path: Path) -> None:
     async with spool_with(tmp_path, 1) as spool:
-        source = SpoolSource("gateway-1", spool)
+        source = LaneSource("gateway-1", spool, spool.next_lane())
         before = source.epoch
         assert spool._store is not None
         spool._store._connection.execute("PRAGMA query_only = ON")
@@ -68,7 +68,7 @@ async def test_a_hub_that_forgot_is_told_the_gap(tmp_path: Path, caplog: pytest.
     async with spool_with(tmp_path, 5) as spool:
         spool.acknowledge(3)
         await spool.flush()
-        source = SpoolSource("gateway-1", spool)
+        source = LaneSource("gateway-1", spool, spool.next_lane())
 
         await source.resume(0)
         ((sequence, data), _) = await source.read(0, frames_max=10, bytes_max=1 << 20)
@@ -79,7 +79,7 @@ async def test_a_hub_that_forgot_is_told_the_gap(tmp_path: Path, caplog: pytest.
 
 async def test_a_spool_started_anew_ends_the_connection_of_the_old_numbering(tmp_path: Path) -> None:
     async with spool_with(tmp_path, 2) as spool:
-        source = SpoolSource("gateway-1", spool)
+        source = LaneSource("gateway-1", spool, spool.next_lane())
         await source.resume(0)
         await spool.renew_epoch()
 
