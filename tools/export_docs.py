@@ -411,7 +411,8 @@ def _parameters(function: Callable[..., Any]) -> Iterator[tuple[inspect.Paramete
 
 def _flag(name: str, info: ParameterInfo, annotation: Any) -> str:
     assert isinstance(info, OptionInfo)
-    words = [word for word in info.param_decls or () if word.startswith("-")]
+    # In an annotation the first word given to typer.Option stands where the default would.
+    words = [word for word in (info.default, *(info.param_decls or ())) if isinstance(word, str) and word[:1] == "-"]
     flag = words[0] if words else f"--{name.replace('_', '-')}"
     return flag if annotation is bool else f"{flag} {info.metavar or _cli_type(annotation).upper()}"
 
