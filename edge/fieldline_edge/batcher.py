@@ -64,6 +64,11 @@ class Batcher:
         self._bytes_max = bytes_max
         self._waiting_readings_max = max(self._waiting_readings_max, readings_max)
 
+    @property
+    def linger_s(self) -> float:
+        """How long the first reading of a batch waits for others."""
+        return self._linger_s
+
     def add(self, device: DeviceId, readings: Sequence[Reading], now_s: float) -> None:
         """Take readings of one device; full batches become due at once."""
         self.waiting += len(readings)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from fieldline.errors import LimitError
@@ -16,6 +17,8 @@ __all__ = ["Intake"]
 
 log = logging.getLogger(__name__)
 
+# Batches are moved on together at moments this far apart, as a share of their linger: to wake up costs more than to move.
+_GRID_SHARE = 0.1
 _SLICE_S = 0.005  # encoding gives way to the drivers this often, or polls would come late
 
 
@@ -163,6 +166,9 @@ class Intake:
 
     async def _until_due(self, now_s: float) -> None:
         due_at_s = self._batcher.due_at_s()
+        grid_s = self._batcher.linger_s * _GRID_SHARE
+        if due_at_s is not None and grid_s and due_at_s > now_s:
+            due_at_s = math.ceil(due_at_s / grid_s) * grid_s
         self._due.clear()
         self._sleeps_until_s = float("inf") if due_at_s is None else due_at_s
         with contextlib.suppress(TimeoutError):

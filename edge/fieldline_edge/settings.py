@@ -82,7 +82,7 @@ class SpoolSettings(Settings):
     behind them, its newest parts first. Alarms always go first."""
     drain_bytes_per_s_max: int | None = Field(default=None, ge=1024)
     """Most bytes a second of what has waited; what is read meanwhile always passes. Left out: no bound."""
-    commit_ms_max: int = Field(default=50, ge=0, le=60_000)
+    commit_ms_max: int = Field(default=100, ge=0, le=60_000)
     """How long a frame may wait for others to share an fsync; longer is kinder to an SD card, and a kill costs more."""
     memory_bytes_max: int = Field(default=8 << 20, ge=1 << 16, le=1 << 32)
     """Most bytes of frames held in memory while the disk cannot be written; the oldest are dropped beyond."""

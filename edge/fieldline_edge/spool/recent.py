@@ -32,11 +32,11 @@ class Recent:
 
     def after(self, id_: int, *, frames_max: int, bytes_max: int) -> list[Stored] | None:
         """As reading the disk would answer; None if the disk has to be read. Forgets what is asked for no more."""
-        if self._floor is None or id_ < self._floor or not self._frames:
+        if self._floor is None or id_ < self._floor:
             return None
         self.forget(id_)
         if not self._frames:
-            return None
+            return []  # all that was committed has been asked for
         found: list[Stored] = []
         size = 0
         for stored in self._frames:

@@ -29,8 +29,14 @@ def test_what_it_answers_is_what_was_committed(steps: list[tuple[int, int, int]]
         if found is not None:
             expected = [one for one in committed if one.sequence > after]
             assert [one.sequence for one in found] == [one.sequence for one in expected][: len(found)]
-            assert found[0].before == after
-            assert 1 <= len(found) <= 3
+            assert not expected or (found[0].before == after and 1 <= len(found) <= 3)
+
+
+def test_who_has_everything_is_not_sent_to_the_disk() -> None:
+    recent = Recent(1000)
+    recent.add([stored(1), stored(2)])
+
+    assert recent.after(2, frames_max=10, bytes_max=100) == []
 
 
 def test_it_is_bounded() -> None:

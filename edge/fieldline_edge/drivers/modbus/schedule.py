@@ -5,6 +5,10 @@ from dataclasses import dataclass
 
 __all__ = ["Due", "Schedule"]
 
+# Devices that share a moment are read in one turn of the event loop, and a turn costs more than a read: with a thousand
+# devices, a third of the time. More moments would spread the load better than anybody could notice.
+_MOMENTS = 40
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
@@ -18,13 +22,13 @@ class Schedule:
     """Moments `k * period + phase` of Unix time.
 
     Aligned, so that a restart goes on in the same rhythm and tags of one device line up day by day. Unless it is
-    given, the phase comes from the name alone, so that many devices of one period are spread over it, and the same
-    way after every start.
+    given, the phase comes from the name alone, so that many devices of one period are spread over it, at forty
+    moments, and the same way after every start.
     """
 
     def __init__(self, name: str, *, period_ms: int, phase_ms: int | None = None) -> None:
         self.period_ns = period_ms * 1_000_000
-        self.phase_ns = zlib.crc32(name.encode()) * self.period_ns >> 32
+        self.phase_ns = (zlib.crc32(name.encode()) * _MOMENTS >> 32) * self.period_ns // _MOMENTS
         if phase_ms is not None:
             self.phase_ns = phase_ms * 1_000_000
         self._last_ns: int | None = None
