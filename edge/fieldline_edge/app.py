@@ -167,6 +167,7 @@ class Gateway:
             clock=self.clock,
             seed=zlib.crc32(settings.name.encode()),  # jitter that differs between gateways
             safety=self.intake,
+            gate=self.intake,
         )
 
     def _line_of(self, key: str) -> "Connection | None":

@@ -17,7 +17,7 @@ __all__ = ["Intake"]
 
 log = logging.getLogger(__name__)
 
-# Batches are moved on together at moments this far apart, as a share of their linger: to wake up costs more than to move.
+# Batches move on together at moments this far apart, as a share of their linger: to wake up costs more than to move on.
 _GRID_SHARE = 0.1
 _SLICE_S = 0.005  # encoding gives way to the drivers this often, or polls would come late
 

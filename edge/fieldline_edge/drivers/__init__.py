@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fieldline_edge.drivers.base import Clock, Driver, DriverStats, Safety, Sink, SystemClock
+from fieldline_edge.drivers.base import Clock, Driver, DriverStats, Gate, Safety, Sink, SystemClock
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
 from fieldline_edge.drivers.mqtt.settings import BrokerSettings, MqttDeviceSettings
 from fieldline_edge.drivers.mqtt.sparkplug.settings import SparkplugDeviceSettings
@@ -19,14 +19,15 @@ def build_drivers(
     clock: Clock | None = None,
     seed: int = 0,
     safety: Safety | None = None,
+    gate: Gate | None = None,
 ) -> list[Driver]:
     """One driver for each Modbus line (serial port, or host and port), and one for each MQTT broker, in the order
     of their first device.
 
     Units on one line share one connection, on which requests take turns; devices of one broker share one client.
     ValueError if devices that share a line want it set differently. `seed` shapes the jitter of retries. `safety`
-    says when what was put in `sink` is on disk: MQTT messages are acknowledged then. Touches no network. A library
-    is loaded only if a device needs it: a gateway without MQTT does not pay for paho.
+    says when what was put in `sink` is on disk: MQTT messages are acknowledged then. `gate` says when not to poll.
+    Touches no network. A library is loaded only if a device needs it: a gateway without MQTT does not pay for paho.
     """
     clock = clock or SystemClock()
     lines: dict[str, list[ModbusDeviceSettings]] = {}
@@ -52,5 +53,5 @@ def build_drivers(
             from fieldline_edge.drivers.modbus.driver import ModbusDriver
 
             assert isinstance(builder, str)
-            built.append(ModbusDriver(lines[builder], site=site, sink=sink, clock=clock, seed=seed))
+            built.append(ModbusDriver(lines[builder], site=site, sink=sink, clock=clock, seed=seed, gate=gate))
     return built

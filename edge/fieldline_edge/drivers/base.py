@@ -17,6 +17,7 @@ __all__ = [
     "DeviceStats",
     "Driver",
     "DriverStats",
+    "Gate",
     "GroupStats",
     "HasDeviceStats",
     "Safety",
@@ -75,6 +76,19 @@ class Safety(Protocol):
 
     def hurry_all(self) -> None:
         """Do not wait for more to fill a batch: write what there is."""
+        ...
+
+
+class Gate(Protocol):
+    """Says whether polling makes sense now: a full spool may have been told to stop it."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether what a poll brings now would only be counted as missing."""
+        ...
+
+    def skipped(self, readings: int) -> None:
+        """A poll was left out because of that; so many readings are missing, and the hub is told."""
         ...
 
 

@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 
 from fieldline.model import DeviceId
-from fieldline_edge.drivers.base import Clock, DeviceStats, DriverStats, Sink, SystemClock
+from fieldline_edge.drivers.base import Clock, DeviceStats, DriverStats, Gate, Sink, SystemClock
 from fieldline_edge.drivers.modbus.client import Connection
 from fieldline_edge.drivers.modbus.patience import Patience
 from fieldline_edge.drivers.modbus.poller import Poller
@@ -25,6 +25,7 @@ class ModbusDriver:
         sink: Sink,
         clock: Clock | None = None,
         seed: int = 0,
+        gate: Gate | None = None,
     ) -> None:
         line = devices[0].line
         if any(device.line != line for device in devices):
@@ -50,6 +51,7 @@ class ModbusDriver:
                 stats=self.stats,
                 seed=seed,
                 patience=patience,
+                gate=gate,
             )
             for device in devices
         ]

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 
 from fieldline.model import Quality, Reading
-from fieldline_edge.drivers.base import Clock, DeviceStats, DriverStats, GroupStats, Sink
+from fieldline_edge.drivers.base import Clock, DeviceStats, DriverStats, Gate, GroupStats, Sink
 from fieldline_edge.drivers.modbus.asker import Asker, BlockSource, Harvest
 from fieldline_edge.drivers.modbus.group import Group, Part
 from fieldline_edge.drivers.modbus.patience import Patience
@@ -37,10 +37,12 @@ class Poller:
         stats: DriverStats,
         seed: int = 0,
         patience: Patience,
+        gate: Gate | None = None,
     ) -> None:
         self.device = device.device_id(site)
         self._period_ms = device.period_ms
         self._sink = sink
+        self._gate = gate
         self._clock = clock
         self._stats = stats
         self._asker = Asker(
@@ -109,6 +111,11 @@ class Poller:
 
         Returns whether nothing more is to be expected: every tag was read, or cannot be.
         """
+        if self._gate is not None and self._gate.paused:
+            self._gate.skipped(sum(len(part.reader.tag_names) for part in group.parts))
+            for counts in (self._stats, self.stats.groups[group.name]):
+                counts.polls_skipped += 1
+            return False
         harvest = await self._asker.ask(group)
         was_asked = harvest is not None
         harvest = harvest or Harvest()
