@@ -82,6 +82,16 @@ def plant(home: Path, devices: int) -> Iterator[list[int]]:
 def gateway(home: Path, ports: list[int], hub_port: int) -> Iterator[tuple[int, str]]:
     """(pid, metrics page) of a gateway that polls every register of every device once a second."""
     tags = [{"name": f"r{n:02}", "kind": "holding", "address": n, "type": "uint16"} for n in range(REGISTERS)]
+    profile = {
+        "kind": "profile",
+        "name": "registers50",
+        "title": "Bench",
+        "what": "50 registers",
+        "manual": {"title": "The README of the simulator", "revision": "1", "url": "https://example.org/simulator"},
+        "checked": "hardware",
+        "tags": tags,
+    }
+    (home / "registers50.yaml").write_text(yaml.safe_dump(profile, sort_keys=False))
     devices = [
         {
             "driver": "modbus",
@@ -89,8 +99,7 @@ def gateway(home: Path, ports: list[int], hub_port: int) -> Iterator[tuple[int, 
             "area": "hall",
             "host": "127.0.0.1",
             "port": port,
-            "period_ms": 1000,
-            "tags": tags,
+            "profile": str(home / "registers50.yaml"),
         }
         for number, port in enumerate(ports)
     ]
@@ -104,9 +113,7 @@ def gateway(home: Path, ports: list[int], hub_port: int) -> Iterator[tuple[int, 
         "devices": devices,
     }
     path = home / "gateway.yaml"
-    dumper = yaml.SafeDumper
-    dumper.ignore_aliases = lambda *_: True  # type: ignore[method-assign]  # the tags are written out
-    path.write_text(yaml.dump(settings, Dumper=dumper, sort_keys=False))
+    path.write_text(yaml.safe_dump(settings, sort_keys=False))
     with _process("fieldline_edge.cli", "run", path) as process:
         yield process.pid, _metrics_page(process)
 
