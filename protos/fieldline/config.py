@@ -21,7 +21,7 @@ import pydantic
 from fieldline._config_problems import capped, explain, shown_value
 from fieldline.errors import ConfigError
 
-__all__ = ["FileSettings", "Settings", "kind_of", "load", "loads", "sample"]
+__all__ = ["FileSettings", "Settings", "kind_of", "load", "loads", "read", "sample"]
 
 FILE_BYTES_MAX = 1 << 20
 
@@ -48,10 +48,27 @@ class FileSettings(Settings):
 _S = TypeVar("_S", bound=FileSettings)
 
 
+def read(path: Path | str) -> str:
+    """The text of a configuration file; ConfigError if it cannot be read, is larger than 1 MiB or is no UTF-8."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}; check the path") from error
+    if len(content) > FILE_BYTES_MAX:
+        raise ConfigError(f"{path}: is larger than {FILE_BYTES_MAX} bytes; split it into several files")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}:{line}: is not UTF-8 at byte {error.start}; save it as UTF-8") from error
+
+
 def load(path: Path | str, model: type[_S], *, environment: Mapping[str, str] | None = None) -> _S:
     """Read and check one file; ConfigError names every problem, its line and its cure."""
     path = Path(path)
-    return loads(_read(path), model, name=str(path), environment=environment)
+    return loads(read(path), model, name=str(path), environment=environment)
 
 
 def loads(text: str, model: type[_S], *, name: str, environment: Mapping[str, str] | None = None) -> _S:
@@ -79,7 +96,7 @@ def kind_of(path: Path | str, *, known: Collection[str] | None = None) -> str:
     path = Path(path)
     from fieldline._config_yaml import first_kind
 
-    found = first_kind(_read(path), str(path))
+    found = first_kind(read(path), str(path))
     if found is None:
         raise ConfigError(f"{path}:1: kind: is missing; start the file with a line like 'kind: gateway'")
     kind, line = found
@@ -112,18 +129,3 @@ def sample(model: type[Settings]) -> str:
 
 def _plain(value: Any) -> Any:
     return pydantic.TypeAdapter(Any).dump_python(value, mode="json")
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(FILE_BYTES_MAX + 1)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}; check the path") from error
-    if len(content) > FILE_BYTES_MAX:
-        raise ConfigError(f"{path}: is larger than {FILE_BYTES_MAX} bytes; split it into several files")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: is not UTF-8 at byte {error.start}; save it as UTF-8") from error

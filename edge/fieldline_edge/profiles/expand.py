@@ -1,8 +1,12 @@
-"""A device that names a profile becomes a device with tags. Pure: mappings in, a mapping out."""
+"""A device that names a profile becomes a device with tags. Pure: a mapping and a profile in, a mapping out."""
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fieldline_edge.drivers.modbus.settings import ModbusTagSettings
+    from fieldline_edge.profiles.settings import ProfileSettings
 
 __all__ = ["ALL_TAGS", "ProfileMisused", "expand"]
 
@@ -18,37 +22,40 @@ class ProfileMisused(ValueError):
         self.place = place
 
 
-def expand(device: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, Any]:
+def expand(device: Mapping[str, Any], profile: "ProfileSettings") -> dict[str, Any]:
     """The device's own keys, and the profile's limits and tags where it says nothing of its own.
 
     `tags` of the device chooses: left out it is all of the profile's; in the list a text is the tag of that
     name, `all` is every tag that the list does not name itself, a mapping with the name of one is that tag
     with the mapping's keys instead of its own, and any other mapping is a tag the profile does not have.
-    Raises ProfileMisused.
+    A tag that the device leaves as it is comes as the profile's own checked object, not as a copy: a thousand
+    devices then share one set of tags. Raises ProfileMisused.
     """
-    built = {key: profile[key] for key in _DEVICE_KEYS if key in profile}
+    built = {key: getattr(profile, key) for key in _DEVICE_KEYS if key in profile.model_fields_set}
     built.update(device)
     built["tags"] = _tags(device.get("tags", [ALL_TAGS]), profile)
     return built
 
 
-def _tags(wanted: Any, profile: Mapping[str, Any]) -> Any:
+def _tags(wanted: Any, profile: "ProfileSettings") -> Any:
     if not isinstance(wanted, Sequence) or isinstance(wanted, str):
         return wanted  # no list: what is wrong with it is said where every list is checked
-    known: dict[str, Mapping[str, Any]] = {tag["name"]: tag for tag in profile["tags"]}
+    if list(wanted) == [ALL_TAGS]:
+        return profile.tags
+    known = {tag.name: tag for tag in profile.tags}
     named = {name for item in wanted if (name := _name(item)) is not None}
     tags: list[Any] = []
     for position, item in enumerate(wanted):
+        name = item.get("name") if isinstance(item, Mapping) else item
         if item == ALL_TAGS:
-            tags += [dict(tag) for name, tag in known.items() if name not in named]
-        elif isinstance(item, str):
-            tags.append(dict(_known(item, known, profile, position)))
-        elif isinstance(item, Mapping) and item.get("name") in known:
-            tags.append({**known[item["name"]], **item})
-        elif isinstance(item, Mapping) and isinstance(item.get("name"), str) and not _is_whole(item):
-            _known(item["name"], known, profile, position)
-        else:
+            tags += [tag for tag in profile.tags if tag.name not in named]
+        elif not isinstance(name, str) or (isinstance(item, Mapping) and name not in known and _is_whole(item)):
             tags.append(item)
+        elif isinstance(item, Mapping):
+            tag = _known(name, known, profile, position)
+            tags.append({**tag.model_dump(mode="json", exclude_unset=True), **item})
+        else:
+            tags.append(_known(name, known, profile, position))
     return tags
 
 
@@ -63,10 +70,10 @@ def _name(item: Any) -> str | None:
 
 
 def _known(
-    name: str, known: Mapping[str, Mapping[str, Any]], profile: Mapping[str, Any], position: int
-) -> Mapping[str, Any]:
+    name: str, known: Mapping[str, "ModbusTagSettings"], profile: "ProfileSettings", position: int
+) -> "ModbusTagSettings":
     if name in known:
         return known[name]
     near = get_close_matches(name, known, n=3)
     cure = f"did you mean {' or '.join(map(repr, near))}?" if near else "`fieldline-edge profiles NAME` shows its tags"
-    raise ProfileMisused(f"{name!r} is no tag of profile {profile['name']!r}; {cure}", ("tags", position))
+    raise ProfileMisused(f"{name!r} is no tag of profile {profile.name!r}; {cure}", ("tags", position))

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from fieldline.config import load
+from fieldline.config import load, loads, read
 from fieldline.errors import ConfigError
 from fieldline_edge.profiles.expand import ProfileMisused, expand
 from fieldline_edge.profiles.settings import ProfileSettings
@@ -35,11 +35,19 @@ def profile_names() -> list[str]:
 def load_profile(name: str) -> ProfileSettings:
     """The profile of that name, or in the file of that path (anything with a slash or .yaml). Raises ConfigError.
 
-    Those of the package are read once in the life of a process; a file of one's own every time, as it may change.
+    Those of the package are read once in the life of a process; a file of one's own every time, as it may change, but
+    it is checked again only when it did: devices with the same profile get the same object, and so share its tags.
     """
     if "/" in name or name.endswith((".yaml", ".yml")):
-        return load(name, ProfileSettings)
+        text, shown = read(name), str(Path(name))
+        # What a file takes from the environment can change while its text stays.
+        return loads(text, ProfileSettings, name=shown) if "${" in text else _checked(text, shown)
     return _packaged(name)
+
+
+@lru_cache(maxsize=16)
+def _checked(text: str, name: str) -> ProfileSettings:
+    return loads(text, ProfileSettings, name=name)
 
 
 @lru_cache(maxsize=64)
@@ -63,8 +71,7 @@ def with_profile(device: Any) -> Any:
     if not isinstance(name, str):
         return device
     try:
-        profile = load_profile(name)
-        return expand(device, profile.model_dump(mode="json", exclude_unset=True))
+        return expand(device, load_profile(name))
     except ConfigError as error:
         raise _at(("profile",), str(error), name) from error
     except ProfileMisused as error:

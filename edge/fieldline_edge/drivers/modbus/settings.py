@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from fieldline.config import Settings
 from fieldline_edge.drivers.modbus.line_settings import LineSettings
@@ -95,6 +95,14 @@ class ModbusDeviceSettings(LineSettings, DeviceSettings):
         from fieldline_edge.profiles import with_profile  # it knows our tags, so it cannot be loaded before us
 
         return with_profile(device)
+
+    @field_validator("tags", mode="wrap")
+    @classmethod
+    def _take_checked_tags_as_they_are(cls, tags: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        """A profile brings a tuple of them: the devices that change nothing share it, instead of a copy each."""
+        if isinstance(tags, tuple) and tags and all(type(tag) is ModbusTagSettings for tag in tags):
+            return tags
+        return check(tags)
 
     @field_validator("holes")
     @classmethod
