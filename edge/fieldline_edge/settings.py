@@ -171,7 +171,7 @@ class GatewaySettings(FileSettings):
     """How long the gateway goes on sending after it was told to stop; the rest is sent after the next start."""
     reload: ReloadOn = ReloadOn.SIGNAL
     """When this file is read again: signal waits for SIGHUP (`systemctl reload`), watch also looks every 2 s."""
-    clock: ClockSettings = ClockSettings()
+    clock: ClockSettings = Field(default_factory=ClockSettings)
     """How far the clock of this machine is trusted."""
     devices: tuple[DeviceSettings, ...]
     """The devices to read."""

@@ -82,7 +82,7 @@ class ProfileSettings(FileSettings):
     """Most registers the device answers in one request."""
     gap_registers_max: int = Field(default=0, ge=0, le=REGISTERS_PER_REQUEST_MAX)
     """How many registers that nobody asked for one request may read over; 0 for a device whose map has holes."""
-    recognise: RecogniseSettings = RecogniseSettings()
+    recognise: RecogniseSettings = Field(default_factory=RecogniseSettings)
     """By what a scan knows the device again."""
     tags: Annotated[tuple[ModbusTagSettings, ...], Field(min_length=1)]
     """The values the device offers."""

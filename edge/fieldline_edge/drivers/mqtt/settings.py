@@ -210,7 +210,7 @@ class MqttDeviceSettings(DeviceSettings):
     values_every_ms: float | None = Field(default=None, gt=0, le=86_400_000)
     """For json: a tag whose value is an array gives one reading for each item, this far apart. The first is at the
     payload's time; without `timestamp` the last is at the time of arrival."""
-    csv: CsvSettings = CsvSettings()
+    csv: CsvSettings = Field(default_factory=CsvSettings)
     """For csv: how lines are cut into cells."""
     timestamp: TimestampSettings | None = None
     """Where the payload says when it was measured; left out, the time of arrival counts."""
