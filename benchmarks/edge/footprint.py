@@ -2,7 +2,8 @@
 
 The devices are the simulator's `registers50`, each on a port of its own, as devices with addresses of their own are.
 CPU and memory are the gateway's alone, read from /proc after a warm-up; readings are counted once the hub has
-acknowledged them.
+acknowledged them. Counting needs the gateway's page of metrics; memory is read in a run of its own without that page,
+which is not there unless it is asked for, and which the peers do not have.
 """
 
 import json
@@ -14,18 +15,34 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from benchmarks.harness import Worker, cpu_seconds, rss_mib
 from fieldline.observe import scrape
+from fieldline_edge.spool import read_state
 
-__all__ = ["REGISTERS", "Footprint", "footprint", "gateway", "plant"]
+__all__ = ["REGISTERS", "Footprint", "footprint", "gateway", "plant", "resident"]
 
 REGISTERS = 50
 _WARM_UP_S = 6.0
 
 Footprint = dict[str, float]
+
+
+def resident(devices: int, seconds: float) -> float:
+    """MiB of memory after so many seconds of polling, without a page of metrics."""
+    with tempfile.TemporaryDirectory(prefix="fieldline-edge-bench-") as folder, ExitStack() as stack:
+        home = Path(folder)
+        hub = stack.enter_context(Worker("benchmarks.hub.worker", "hub", home / "hub"))
+        ports = stack.enter_context(plant(home, devices))
+        process = stack.enter_context(_gateway_process(home, ports, hub.hear()["port"], {}))
+        _heard(process, "reading ")
+        time.sleep(_WARM_UP_S + seconds)
+        if not read_state(home / "spool.db").readings_acked:
+            raise RuntimeError("the hub has acknowledged no readings")
+        return rss_mib(process.pid)
 
 
 def footprint(devices: int, seconds: float) -> Footprint:
@@ -81,6 +98,15 @@ def plant(home: Path, devices: int) -> Iterator[list[int]]:
 @contextmanager
 def gateway(home: Path, ports: list[int], hub_port: int) -> Iterator[tuple[int, str]]:
     """(pid, metrics page) of a gateway that polls every register of every device once a second."""
+    with _gateway_process(home, ports, hub_port, {"metrics": {"listen": "127.0.0.1:0"}}) as process:
+        address = _heard(process, "listening on ").removeprefix("listening on ")
+        yield process.pid, f"http://{address}/metrics"
+
+
+@contextmanager
+def _gateway_process(
+    home: Path, ports: list[int], hub_port: int, more: dict[str, Any]
+) -> Iterator[subprocess.Popen[str]]:
     tags = [{"name": f"r{n:02}", "kind": "holding", "address": n, "type": "uint16"} for n in range(REGISTERS)]
     profile = {
         "kind": "profile",
@@ -109,13 +135,13 @@ def gateway(home: Path, ports: list[int], hub_port: int) -> Iterator[tuple[int, 
         "site": "bench",
         "hub": f"127.0.0.1:{hub_port}",
         "spool": {"path": str(home / "spool.db")},
-        "metrics": {"listen": "127.0.0.1:0"},
         "devices": devices,
+        **more,
     }
     path = home / "gateway.yaml"
     path.write_text(yaml.safe_dump(settings, sort_keys=False))
     with _process("fieldline_edge.cli", "run", path) as process:
-        yield process.pid, _metrics_page(process)
+        yield process
 
 
 @contextmanager
@@ -128,12 +154,12 @@ def _process(module: str, *arguments: object) -> Iterator[subprocess.Popen[str]]
             process.terminate()
 
 
-def _metrics_page(process: subprocess.Popen[str]) -> str:
-    """From the gateway's own first log line; what it says later is read and dropped, so that its pipe never fills."""
+def _heard(process: subprocess.Popen[str], beginning: str) -> str:
+    """The first event of its log that begins so; the rest is read and dropped, so that its pipe never fills."""
     assert process.stdout is not None
     for line in process.stdout:
         event = str(json.loads(line)["event"])
-        if event.startswith("listening on "):
+        if event.startswith(beginning):
             threading.Thread(target=process.stdout.read, daemon=True).start()
-            return f"http://{event.removeprefix('listening on ')}/metrics"
+            return event
     raise RuntimeError(f"the gateway ended with exit code {process.wait()}")

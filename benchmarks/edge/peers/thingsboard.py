@@ -63,7 +63,7 @@ def footprint(devices: int, seconds: float) -> Footprint:
         readings = counter.hear()["readings"] - before
         if not readings:
             raise RuntimeError("the gateway brought no readings")
-        return {"cpu_percent": cpu / seconds * 100, "rss_mib": rss_mib(pid), "readings_s": readings / seconds}
+        return {"cpu_percent": cpu / seconds * 100, "resident_mib": rss_mib(pid), "readings_s": readings / seconds}
 
 
 @contextmanager
