@@ -73,7 +73,8 @@ class SpoolSettings(Settings):
     """Readings that have waited longer are dropped and counted; alarms are kept. Left out: no bound by age."""
     when_full: WhenFull = WhenFull.DROP_OLDEST
     """At the bound: drop_oldest deletes the oldest frames; thin_out keeps every n-th frame of each topic in the older
-    half, and thins that again as more comes; stop_polling asks no more and takes no more readings. The hub is told how much is missing.
+    half, and thins that again as more comes; stop_polling asks no more and takes no more readings. The hub is told how
+    much is missing.
     Alarms are still taken, and dropped last."""
     thin_keep_every: int = Field(default=2, ge=2, le=1000)
     """With thin_out: one frame in how many is kept each time."""
