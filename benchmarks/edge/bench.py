@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contest import Contest, Goal
-from benchmarks.edge import outage, readings, transactions
+from benchmarks.edge import growth, outage, readings, transactions
 from benchmarks.edge.footprint import footprint, resident
 from benchmarks.edge.peers import thingsboard
 from benchmarks.harness import at_least, at_most, row
@@ -101,6 +101,10 @@ def _outage(quick: bool) -> Rows:
     return outage.run(quick=quick)
 
 
+def _growth(quick: bool) -> Rows:
+    return growth.rows(quick=quick)
+
+
 GROUPS: dict[str, Callable[[bool], Rows]] = {
     "one": _one,
     "hundred": _hundred,
@@ -108,4 +112,5 @@ GROUPS: dict[str, Callable[[bool], Rows]] = {
     "transactions": _transactions,
     "readings": _readings,
     "outage": _outage,
+    "growth": _growth,
 }
