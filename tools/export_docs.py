@@ -348,6 +348,8 @@ def profiles_page() -> str:
         manual = f"From: [{one.manual.title}]({one.manual.url}), {one.manual.revision}."
         about = " ".join(filter(None, (manual, one.notes)))
         parts += [f"## {one.name}", about, _table(("tag", "address", "type", "scale", "unit"), tags)]
+        computed = [(f"`{made.name}`", f"`{made.expression}`", made.unit) for made in one.derived]
+        parts += [_table(("computed", "as", "unit"), computed)] if computed else []
     return "\n\n".join(parts)
 
 

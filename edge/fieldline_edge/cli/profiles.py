@@ -47,11 +47,13 @@ def shown(profile: "ProfileSettings") -> list[str]:
         f"checked: {_CHECKED[profile.checked.value]}",
     ]
     lines += [f"note: {profile.notes}"] if profile.notes else []
-    return [*lines, "", *(_tag_line(tag) for tag in profile.tags)]
+    computed = [f"{made.name:26} = {made.expression}  {made.unit}".rstrip() for made in profile.derived]
+    return [*lines, "", *(_tag_line(tag) for tag in profile.tags), *computed]
 
 
 _CHECKED = {
-    "manual": "against the manual only, not tried on the device",
+    "manual": "against the maker's documents, not tried on the device",
+    "map": "against another project's map, at least in part; not tried on the device",
     "hardware": "tried on the device",
 }
 

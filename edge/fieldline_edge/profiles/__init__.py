@@ -1,4 +1,4 @@
-"""Device profiles: the register maps of real devices, by name, from their makers' public manuals."""
+"""Device profiles: the register maps of real devices, by name, from public manuals and maps."""
 
 from fieldline_edge.profiles.expand import ALL_TAGS, expand
 from fieldline_edge.profiles.library import load_profile, profile_names, with_profile

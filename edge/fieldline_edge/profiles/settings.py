@@ -3,11 +3,13 @@
 from enum import Enum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from fieldline.config import FileSettings, Settings
 from fieldline_edge.drivers.modbus.settings import REGISTERS_PER_REQUEST_MAX, ModbusTagSettings, RegisterKind
 from fieldline_edge.drivers.settings import Name, check_unique_names
+from fieldline_edge.processing.checks import device_problems
+from fieldline_edge.processing.settings import DerivedSettings
 from fieldline_edge.profiles.expand import ALL_TAGS
 
 __all__ = ["Checked", "ManualSettings", "ProfileSettings", "RecogniseSettings", "Words"]
@@ -17,11 +19,12 @@ class Checked(Enum):
     """How far somebody has made sure that a profile is right."""
 
     MANUAL = "manual"
+    MAP = "map"
     HARDWARE = "hardware"
 
 
 class ManualSettings(Settings):
-    """The public document a profile was written from."""
+    """The public document of its maker that a profile was written from, as far as it was seen."""
 
     title: str = Field(min_length=1, max_length=200)
     """Title of the manual as its maker gives it."""
@@ -75,9 +78,10 @@ class ProfileSettings(FileSettings):
     manual: ManualSettings
     """The public document it was written from."""
     checked: Checked
-    """manual: written from the manual alone, not tried on the device; hardware: tried on the device."""
+    """manual: every tag is from the maker's documents; map: at least some are from the map that another project
+    publishes, and `notes` says which; neither was tried on the device. hardware: tried on the device."""
     notes: str = Field(default="", max_length=1000)
-    """What one has to know or set at the device before it works."""
+    """What one has to know or set at the device before it works, and where what is said here is from."""
     registers_per_request_max: int = Field(default=REGISTERS_PER_REQUEST_MAX, ge=1, le=REGISTERS_PER_REQUEST_MAX)
     """Most registers the device answers in one request."""
     gap_registers_max: int = Field(default=0, ge=0, le=REGISTERS_PER_REQUEST_MAX)
@@ -86,10 +90,14 @@ class ProfileSettings(FileSettings):
     """By what a scan knows the device again."""
     tags: Annotated[tuple[ModbusTagSettings, ...], Field(min_length=1)]
     """The values the device offers."""
+    derived: tuple[DerivedSettings, ...] = ()
+    """Values computed from them by the gateway, for a device that speaks in raw numbers and scale factors."""
 
     @model_validator(mode="after")
     def _tags_are_right(self) -> "ProfileSettings":
         check_unique_names(self.tags)
-        if any(tag.name == ALL_TAGS for tag in self.tags):
+        if ALL_TAGS in [tag.name for tag in self.tags] + [made.name for made in self.derived]:
             raise ValueError(f"tags: the name {ALL_TAGS!r} stands for all tags of a profile; rename the tag")
+        if problems := device_problems(self.tags, self.derived, ()):
+            raise ValidationError.from_exception_data(type(self).__name__, problems)
         return self

@@ -50,12 +50,15 @@ def check_rhythm(period_ms: int, phase_ms: int | None) -> None:
 
 
 def _for_editors(schema: dict[str, Any]) -> None:
-    """With a profile, `tags` may be left out, name a tag, or change one."""
+    """With a profile, `tags` may be left out, name a tag, or change one; and `derived` may change one."""
     schema["required"].remove("tags")
     own: dict[str, Any] = {"anyOf": [{"required": ["address"]}, {"required": ["type"]}]}
     changed = {"type": "object", "required": ["name"], "not": own}
     tags = schema["properties"]["tags"]
     tags["items"] = {"anyOf": [tags["items"], {"type": "string"}, changed]}
+    derived = schema["properties"]["derived"]
+    changed = {"type": "object", "required": ["name"], "not": {"required": ["expression"]}}
+    derived["items"] = {"anyOf": [derived["items"], changed]}
 
 
 class ModbusDeviceSettings(LineSettings, DeviceSettings):

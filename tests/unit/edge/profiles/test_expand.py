@@ -93,7 +93,7 @@ def test_a_gateway_file_may_name_a_profile() -> None:
     device = gateway("    profile: eastron-sdm630\n    tags: [power, {name: frequency, max: 60}]\n").devices[0]
     assert isinstance(device, ModbusDeviceSettings)
     assert [(tag.name, tag.max) for tag in device.tags] == [("power", None), ("frequency", 60.0)]
-    assert device.registers_per_request_max == 80
+    assert device.registers_per_request_max == 60
 
 
 def test_a_tag_of_a_profile_becomes_writable_where_the_device_says_so() -> None:

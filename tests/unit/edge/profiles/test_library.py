@@ -14,13 +14,21 @@ def test_there_are_profiles_for_at_least_eight_devices() -> None:
     assert len(NAMES) >= 8
 
 
+@pytest.mark.parametrize("what", ["energy meter", "frequency inverter", "temperature", "solar inverter", "module"])
+def test_there_is_a_profile_for_each_kind_of_device_that_is_common(what: str) -> None:
+    assert any(what in load_profile(name).what for name in NAMES)
+
+
 @pytest.mark.parametrize("name", NAMES)
 class TestEach:
     def test_it_is_called_like_its_file(self, name: str) -> None:
         assert load_profile(name).name == name
 
     def test_it_says_that_it_was_not_tried_on_the_device(self, name: str) -> None:
-        assert load_profile(name).checked is Checked.MANUAL
+        assert load_profile(name).checked is not Checked.HARDWARE
+
+    def test_it_says_what_is_from_where(self, name: str) -> None:
+        assert load_profile(name).notes
 
     def test_its_tags_are_planned_within_its_limits(self, name: str) -> None:
         profile = load_profile(name)
@@ -30,7 +38,8 @@ class TestEach:
 
     def test_a_device_needs_nothing_but_its_name(self, name: str) -> None:
         device = {"driver": "modbus", "name": "d", "area": "a", "host": "h", "profile": name}
-        assert ModbusDeviceSettings.model_validate(device).tags == load_profile(name).tags
+        settings, profile = ModbusDeviceSettings.model_validate(device), load_profile(name)
+        assert (settings.tags, settings.derived) == (profile.tags, profile.derived)
 
     def test_no_two_tags_stand_at_the_same_place(self, name: str) -> None:
         places = [(tag.kind, tag.address, tag.bit) for tag in load_profile(name).tags]
