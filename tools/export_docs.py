@@ -338,13 +338,17 @@ def _cell(value: object) -> str:
 def profiles_page() -> str:
     """A table of all profiles, and what each offers."""
     known = [load_profile(name) for name in profile_names()]
-    rows = [(f"[`{one.name}`](#{one.name})", one.title, one.what, len(one.tags), one.checked.value) for one in known]
+    rows = [
+        (f"[`{one.name}`](#{one.name})", one.title, one.what, len(one.tags), one.checked and one.checked.value)
+        for one in known
+    ]
     parts = [_table(("profile", "device", "what it is", "tags", "checked against"), rows)]
     for one in known:
         tags = [
             (f"`{tag.name}`", f"{tag.kind.value} {tag.address}", tag.type.value, f"{tag.scale:g}", tag.unit)
             for tag in one.tags
         ]
+        assert one.manual is not None, f"profile {one.name} does not say what it was written from"
         manual = f"From: [{one.manual.title}]({one.manual.url}), {one.manual.revision}."
         about = " ".join(filter(None, (manual, one.notes)))
         parts += [f"## {one.name}", about, _table(("tag", "address", "type", "scale", "unit"), tags)]

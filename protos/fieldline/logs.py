@@ -101,11 +101,7 @@ def setup_logging(level: str = "INFO", *, stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(number)
     if number > logging.DEBUG:
-        for library in (
-            "pymodbus",
-            "asyncio",
-        ):  # they report as errors what we report as a bad quality, or handle
-            logging.getLogger(library).setLevel(logging.CRITICAL if library == "pymodbus" else logging.WARNING)
+        logging.getLogger("asyncio").setLevel(logging.WARNING)  # it tells of what we handle
 
 
 def _formatter(stream: TextIO) -> logging.Formatter:

@@ -40,12 +40,10 @@ def profiles(
 
 def shown(profile: "ProfileSettings") -> list[str]:
     """Lines that show a profile to a person."""
-    lines = [
-        f"{profile.title}, {profile.what}",
-        f"from: {profile.manual.title} ({profile.manual.revision})",
-        f"      {profile.manual.url}",
-        f"checked: {_CHECKED[profile.checked.value]}",
-    ]
+    lines = [", ".join(filter(None, (profile.title or profile.name, profile.what)))]
+    if profile.manual is not None:
+        lines += [f"from: {profile.manual.title} ({profile.manual.revision})", f"      {profile.manual.url}"]
+    lines += [f"checked: {_CHECKED[profile.checked.value]}"] if profile.checked is not None else []
     lines += [f"note: {profile.notes}"] if profile.notes else []
     computed = [f"{made.name:26} = {made.expression}  {made.unit}".rstrip() for made in profile.derived]
     return [*lines, "", *(_tag_line(tag) for tag in profile.tags), *computed]

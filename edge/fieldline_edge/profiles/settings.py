@@ -71,13 +71,13 @@ class ProfileSettings(FileSettings):
     """Says that this file describes a type of device."""
     name: Name
     """Name of the profile; the file is called like it, with .yaml."""
-    title: str = Field(min_length=1, max_length=100)
+    title: str = Field(default="", max_length=100)
     """Maker and type, as on the device."""
-    what: str = Field(min_length=1, max_length=60)
+    what: str = Field(default="", max_length=60)
     """What kind of device it is, like energy meter or frequency inverter."""
-    manual: ManualSettings
-    """The public document it was written from."""
-    checked: Checked
+    manual: ManualSettings | None = None
+    """The public document it was written from; one that comes with the gateway has it."""
+    checked: Checked | None = None
     """manual: every tag is from the maker's documents; map: at least some are from the map that another project
     publishes, and `notes` says which; neither was tried on the device. hardware: tried on the device."""
     notes: str = Field(default="", max_length=1000)

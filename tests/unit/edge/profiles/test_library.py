@@ -1,7 +1,10 @@
 """Every profile that comes with the package is whole, readable in few requests, and says where it is from."""
 
+from pathlib import Path
+
 import pytest
 
+from fieldline_edge.cli.profiles import shown
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
 from fieldline_edge.profiles import Checked, load_profile, profile_names
 from fieldline_edge.profiles.library import folder
@@ -25,7 +28,10 @@ class TestEach:
         assert load_profile(name).name == name
 
     def test_it_says_that_it_was_not_tried_on_the_device(self, name: str) -> None:
-        assert load_profile(name).checked is not Checked.HARDWARE
+        assert load_profile(name).checked in (Checked.MANUAL, Checked.MAP)
+
+    def test_it_names_the_document_it_was_written_from(self, name: str) -> None:
+        assert load_profile(name).manual is not None
 
     def test_it_says_what_is_from_where(self, name: str) -> None:
         assert load_profile(name).notes
@@ -48,3 +54,10 @@ class TestEach:
 
 def test_the_profiles_stand_where_they_are_looked_for() -> None:
     assert (folder() / "eastron-sdm630.yaml").is_file()
+
+
+def test_a_profile_of_ones_own_needs_a_name_and_tags_alone(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("kind: profile\nname: mine\ntags: [{name: t, address: 0, type: int16}]\n")
+
+    assert shown(load_profile(str(file)))[0] == "mine"
