@@ -166,15 +166,18 @@ class Intake:
 
     async def _until_due(self, now_s: float) -> None:
         due_at_s = self._batcher.due_at_s()
-        grid_s = self._batcher.linger_s * _GRID_SHARE
-        if due_at_s is not None and grid_s and due_at_s > now_s:
-            due_at_s = math.ceil(due_at_s / grid_s) * grid_s
         self._due.clear()
         self._sleeps_until_s = float("inf") if due_at_s is None else due_at_s
+        pause_s = None if due_at_s is None else self._on_grid(due_at_s) - now_s
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(None if due_at_s is None else max(0.0, due_at_s - now_s)):
+            async with asyncio.timeout(pause_s):
                 await self._due.wait()
         self._sleeps_until_s = float("-inf")
+
+    def _on_grid(self, at_s: float) -> float:
+        """The next moment at which batches move on together."""
+        grid_s = self._batcher.linger_s * _GRID_SHARE
+        return math.ceil(at_s / grid_s) * grid_s if grid_s else at_s
 
     def _move_on(self, batch: Batch) -> None:
         framed = self._framer.frame(batch, now_ns=self._clock.time_ns())
