@@ -18,7 +18,6 @@ from typing import Any, ClassVar, TypeVar
 
 import pydantic
 
-from fieldline._config_problems import capped, explain, shown_value
 from fieldline.errors import ConfigError
 
 __all__ = ["FileSettings", "Settings", "kind_of", "load", "loads", "read", "sample"]
@@ -73,6 +72,7 @@ def load(path: Path | str, model: type[_S], *, environment: Mapping[str, str] | 
 
 def loads(text: str, model: type[_S], *, name: str, environment: Mapping[str, str] | None = None) -> _S:
     """Check the text of a file called `name`. Raises ConfigError; never touches the network or the disk."""
+    from fieldline._config_problems import capped, explain, shown_value
     from fieldline._config_yaml import Builder, compose
 
     root = compose(text, name)

@@ -1,7 +1,6 @@
 """What can be wrong with the processing of a device as a whole: names, formulas, alarms. Pure."""
 
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from itertools import islice
 from typing import Any, Protocol
 
@@ -85,6 +84,8 @@ def _formulas(tags: Sequence[TagLike], derived: Sequence[DerivedSettings]) -> It
 def _alarms(
     tags: Sequence[TagLike], derived: Sequence[DerivedSettings], alarms: Sequence[AlarmSettings]
 ) -> Iterator[tuple[Place, str]]:
+    from difflib import get_close_matches  # for mistakes alone: memory that a gateway needs not hold
+
     own = {tag.name: tag.alarms is not None for tag in (*tags, *derived)}
     first: dict[str, int] = {}
     for index, alarm in enumerate(alarms):

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from fieldline.model import Quality, Reading
 from fieldline_edge.processing.expressions.compiler import Fault, Formula, Reason, Scope, compile_expression
@@ -88,6 +87,8 @@ def _circle(indexes: list[int], derived: Sequence[tuple[str, Expression]]) -> De
 
 
 def _unknown(name: str, at: int, known: Sequence[str]) -> str:
+    from difflib import get_close_matches  # for mistakes alone: memory that a gateway needs not hold
+
     near = get_close_matches(name, known, n=1)
     if not near and any(part in known for part in name.split(".")):
         near = [part for part in name.split(".") if part in known]

@@ -9,18 +9,19 @@ import heapq
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from fieldline.model import Alert, AlertState, DeviceId, Reading
 from fieldline_edge.drivers.base import Clock
 from fieldline_edge.drivers.settings import DeviceSettings
 from fieldline_edge.processing.alarms import forgotten
 from fieldline_edge.processing.alert_store import load_alerts, save_alerts
-from fieldline_edge.processing.build import build_pipeline
 from fieldline_edge.processing.expressions.compiler import Reason
-from fieldline_edge.processing.pipeline import Pipeline, Timer
 from fieldline_edge.processing.stage import ProcessingStats
 from fieldline_edge.processing.window import Window
+
+if TYPE_CHECKING:
+    from fieldline_edge.processing.pipeline import Pipeline, Timer
 
 __all__ = ["Downstream", "Processor"]
 
@@ -100,12 +101,18 @@ class Processor:
             if device in self._settings:
                 continue
             self._settings[device] = settings
-            pipeline = build_pipeline(settings, site=site, stats=self.stats, now_s=now_s)
-            if pipeline is not None:
-                self._pipelines[device] = pipeline
-                pipeline.restore(self.raised)
-                self._plan(pipeline)
+            if settings.is_processed:
+                self._add(device, settings, site, now_s)
         self._forget()
+
+    def _add(self, device: DeviceId, settings: DeviceSettings, site: str, now_s: float) -> None:
+        from fieldline_edge.processing.build import build_pipeline  # memory for those alone who process something
+
+        pipeline = build_pipeline(settings, site=site, stats=self.stats, now_s=now_s)
+        if pipeline is not None:
+            self._pipelines[device] = pipeline
+            pipeline.restore(self.raised)
+            self._plan(pipeline)
 
     def open(self) -> None:
         """Read which alerts were raised when the gateway ended. Touches the disk; never raises."""
@@ -196,7 +203,7 @@ class Processor:
                 await self._wake.wait()
         self._sleeps_until_s = float("-inf")
 
-    def _hand_on(self, pipeline: Pipeline) -> None:
+    def _hand_on(self, pipeline: "Pipeline") -> None:
         if pipeline.due:
             self._plan(pipeline)
         alerts, readings = pipeline.alerts, pipeline.readings
@@ -219,7 +226,7 @@ class Processor:
         self._save.set()
         self._sink.alert(alert)
 
-    def _plan(self, pipeline: Pipeline) -> None:
+    def _plan(self, pipeline: "Pipeline") -> None:
         for timer in pipeline.due:
             timer.planned_s = timer.item.due_at_s
             self._timers_made += 1
@@ -251,7 +258,7 @@ class Processor:
         for fingerprint in [each for each in self.raised if each not in watched]:
             self._alert(forgotten(self.raised[fingerprint], self._clock.time_ns()))
 
-    def _fault(self, pipeline: Pipeline) -> None:
+    def _fault(self, pipeline: "Pipeline") -> None:
         if not self.stats.errors:
             log.exception("processing failed (said once)", extra={"device": str(pipeline.device)})
         self.stats.errors += 1

@@ -8,7 +8,6 @@ the wear for nothing.
 import fcntl
 import logging
 import os
-import secrets
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -151,7 +150,7 @@ def is_corruption(error: BaseException) -> bool:
 
 def new_epoch() -> int:
     """A random identity for a numbering: 63 bits, so that it fits SQLite's integers; never 0."""
-    return secrets.randbelow((1 << 63) - 1) + 1
+    return (int.from_bytes(os.urandom(8)) >> 1) or 1
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

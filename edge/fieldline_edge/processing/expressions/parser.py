@@ -6,7 +6,6 @@ Precedence and meaning of the operators are Python's. Bounds keep every formula 
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Final, NamedTuple
 
 from fieldline_edge.processing.expressions.functions import FUNCTIONS, Kind
@@ -196,6 +195,8 @@ class _Parser:
         return self._count(Tag(token.text, token.at))
 
     def _call(self, token: _Token) -> Node:
+        from difflib import get_close_matches  # for mistakes alone: memory that a gateway needs not hold
+
         function = FUNCTIONS.get(token.text)
         if function is None:
             near = get_close_matches(token.text, FUNCTIONS, n=1)
