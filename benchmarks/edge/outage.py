@@ -1,8 +1,9 @@
 """Rows of the edge bench about the spool: how large a backlog is, how fast it drains, and what a reading costs.
 
-The backlog is written through the real spool in one go, with frames of 1,000 readings as they are under load, and
-drained by the real uplink into a real hub, both on this machine. A day of it is arithmetic: rows are as large on the
-first day as in the first minutes, because nothing in the file grows with its length but the depth of a tree.
+The backlog is written through the real spool in one go, with frames of 50 readings as 100 devices of 50 registers make
+them once a second, and with frames of 1,000 as many tags or a long linger make them; and drained by the real uplink
+into a real hub, both on this machine. A day of it is arithmetic: rows are as large on the first day as in the first
+minutes, because nothing in the file grows with its length but the depth of a tree.
 """
 
 import asyncio
@@ -26,7 +27,8 @@ from fieldline_edge.uplink import Uplink
 
 _READINGS_S = 5_000
 _DAY_S = 86_400
-_BATCH = 1_000
+_BATCHES = (50, 1_000)
+_COMMIT_FRAMES = {50: 10, 1_000: 5}  # what gathers in a tenth of a second, and in a second
 _COMMIT_MS = (50, 250, 1000)
 
 
@@ -34,21 +36,27 @@ def run(*, quick: bool) -> list[dict[str, Any]]:
     """Rows; a quick run has 3 minutes of an outage, a whole one 30."""
     seconds = 180 if quick else 1800
     with tempfile.TemporaryDirectory(prefix="fieldline-outage-") as folder:
-        size, rate = asyncio.run(_outage(Path(folder), seconds))
+        outages = {batch: asyncio.run(_outage(Path(folder) / f"of-{batch}", seconds, batch)) for batch in _BATCHES}
         cpu_us = asyncio.run(_pass_through(Path(folder) / "through", 300 if quick else 2000))
         wear = {commit_ms: _wear(Path(folder) / f"wear-{commit_ms}", commit_ms) for commit_ms in _COMMIT_MS}
-    gib = _READINGS_S * _DAY_S * size["file_bytes"] / size["readings"] / 2**30
-    name = f"outage of {seconds // 60} min at {_READINGS_S:,} readings/s"
     return [
-        at_most(f"{name}: spool against the frames in it", "x", size["file_bytes"] / size["frame_bytes"], 1.15),
-        at_most(f"{name}: frames", "B/reading", size["frame_bytes"] / size["readings"], None),
-        at_most("the same for 24 h: spool, by arithmetic", "GiB", gib, None),
-        at_least(f"{name}: drained into a hub", "readings/s", rate, 50 * _READINGS_S),
+        *(row for batch, (size, rate) in outages.items() for row in _rows(seconds, batch, size, rate)),
         at_most("spool: put, commit, hand on, ack, trim", "us of CPU/frame", cpu_us, 100),
         *(
             at_most(f"100 devices x 50 at 1 Hz, commit every {commit_ms} ms: written", "B/reading", bytes_, None)
             for commit_ms, bytes_ in wear.items()
         ),
+    ]
+
+
+def _rows(seconds: int, batch: int, size: dict[str, float], rate: float) -> list[dict[str, Any]]:
+    gib = _READINGS_S * _DAY_S * size["file_bytes"] / size["readings"] / 2**30
+    name = f"outage of {seconds // 60} min at {_READINGS_S:,} readings/s, frames of {batch:,}"
+    return [
+        at_most(f"{name}: spool against the frames in it", "x", size["file_bytes"] / size["frame_bytes"], 1.15),
+        at_most(f"{name}: frames", "B/reading", size["frame_bytes"] / size["readings"], None),
+        at_most("the same for 24 h: spool, by arithmetic", "GiB", gib, None),
+        at_least(f"{name}: drained into a hub", "readings/s", rate, 50 * _READINGS_S),
     ]
 
 
@@ -70,15 +78,15 @@ def _frames(count: int, readings: int) -> list[Entry]:
     return entries
 
 
-async def _outage(folder: Path, seconds: int) -> tuple[dict[str, float], float]:
+async def _outage(folder: Path, seconds: int, batch: int) -> tuple[dict[str, float], float]:
     """(bytes of file and frames, readings), and readings a second while it drains."""
-    frames = await asyncio.to_thread(_frames, 64, _BATCH)
+    frames = await asyncio.to_thread(_frames, 64, batch)
     spool = Spool(folder / "spool.db", bounds=Bounds(1 << 34))
     await spool.open()
-    count = seconds * _READINGS_S // _BATCH
+    count = seconds * _READINGS_S // batch
     for number in range(count):
         spool.put(frames[number % len(frames)])
-        if number % 5 == 4:
+        if (number + 1) % _COMMIT_FRAMES[batch] == 0:
             await spool.flush()
     await spool.flush()
     frame_bytes = sum(len(frames[number % len(frames)].frame) for number in range(count))
@@ -86,9 +94,9 @@ async def _outage(folder: Path, seconds: int) -> tuple[dict[str, float], float]:
     size = {
         "file_bytes": float((folder / "spool.db").stat().st_size),
         "frame_bytes": float(frame_bytes),
-        "readings": float(count * _BATCH),
+        "readings": float(count * batch),
     }
-    return size, await _drain(folder, count * _BATCH)
+    return size, await _drain(folder, count * batch)
 
 
 async def _drain(folder: Path, readings: int) -> float:
