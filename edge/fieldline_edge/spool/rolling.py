@@ -16,6 +16,11 @@ class Rolling:
         self._away_since_s: float | None = None
         self._lane_bytes = 0
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the hub is known not to be there."""
+        return self._away_since_s is not None
+
     def put(self, nbytes: int) -> None:
         """So much is on its way into the open lane."""
         self._lane_bytes += nbytes

@@ -140,6 +140,7 @@ class Spool:
         self._state = self._store.state
         self._polled_before = self._state.readings_polled
         self._rolling.lost(self._clock_s())
+        self._recent.clear()
         self._rolling.asked = self.drain is DrainOrder.NEWEST_FIRST and self._state.frames > 0
         self._look_at_bound()
         if self._rolling.asked:  # before anything is sent: what waits must not come ahead of what is read now
@@ -260,6 +261,7 @@ class Spool:
     def link_lost(self) -> None:
         """The hub is away from now on."""
         self._rolling.lost(self._clock_s())
+        self._recent.clear()
 
     async def link_is_back(self) -> bool:
         """The hub is there. True if fresh frames go ahead of what waits: the open lane is another one from now on."""
@@ -298,7 +300,7 @@ class Spool:
         assert self._store is not None
         read = partial(self._store.read, after, frames_max=frames_max, bytes_max=bytes_max, lane=lane.number)
         try:
-            found, damaged = await settled(self._in_reader(read))
+            found, damaged = await settled(asyncio.get_running_loop().run_in_executor(self._reader, read))
             if not damaged:
                 return found
             log.error("damaged frames in the spool were dropped", extra={"rows": len(damaged)})
@@ -476,7 +478,8 @@ class Spool:
     def _publish(self, committed: Committed) -> None:
         if committed.dropped_up_to:
             self._recent.clear_up_to(committed.dropped_up_to)
-        self._recent.add(committed.appended)
+        if not self._rolling.is_away:  # what a hub that is back asks for first is older
+            self._recent.add(committed.appended)
         self._state = committed.state
         self._progress.keep(committed.state.lanes)
         self._look_at_bound()
@@ -495,6 +498,3 @@ class Spool:
 
     def _in_writer(self, job: Callable[[], _T]) -> asyncio.Future[_T]:
         return asyncio.get_running_loop().run_in_executor(self._writer, job)
-
-    def _in_reader(self, job: Callable[[], _T]) -> asyncio.Future[_T]:
-        return asyncio.get_running_loop().run_in_executor(self._reader, job)

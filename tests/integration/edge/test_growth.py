@@ -64,7 +64,7 @@ class Census:
             if self.objects[name] - before.objects[name] > times // 2
         }
         for name in ("files", "threads", "tasks", "timers"):
-            if (growth := getattr(self, name) - getattr(before, name)) > 2:
+            if (growth := getattr(self, name) - getattr(before, name)) > max(2, times // 10):
                 more[name] = growth
         return more
 
