@@ -110,6 +110,7 @@ class Committer:
         self._tasks: deque[_Task] = deque()
         self._stopping = False
         self._is_waiting = False  # the thread, for something to do; changed under `_wake`
+        self._untold = 0  # groups the thread has committed and the loop does not know of yet; changed under `_wake`
         self._usual_commit_s = 1.0
         self._last_commit_s = 0.0
         self._failure: StorageError | None = None
@@ -139,7 +140,8 @@ class Committer:
         if self._usual_commit_s > _HERE_COMMIT_S_MAX or time.monotonic() - self._last_commit_s < _HERE_REST_S_MIN:
             return False
         with self._wake:  # free, or held by the writer for a moment: it commits outside of it
-            if not self._is_waiting or self._jobs or self._tasks or self._stopping:
+            # What the thread has committed is passed on first: out of order, subscribers would miss it.
+            if not self._is_waiting or self._untold or self._jobs or self._tasks or self._stopping:
                 return False
             marks, self._marks = self._marks, {}
             self._jobs_submitted += 1
@@ -191,7 +193,10 @@ class Committer:
             if last:
                 return
             if jobs or marks:
-                self._in_loop(self._finish, jobs, self._commit(jobs, marks))
+                outcomes = self._commit(jobs, marks)
+                with self._wake:
+                    self._untold += 1
+                self._in_loop(self._told, jobs, outcomes)
             for task in tasks:
                 self._do(task)
 
@@ -259,6 +264,11 @@ class Committer:
         self._last_commit_s = time.monotonic()
         bucket = next((index for index, bound in enumerate(COMMIT_BUCKETS_S) if seconds <= bound), -1)
         statistics.buckets[bucket] += 1
+
+    def _told(self, jobs: list[_Job], outcomes: list[Outcome]) -> None:
+        with self._wake:
+            self._untold -= 1
+        self._finish(jobs, outcomes)
 
     def _finish(self, jobs: list[_Job], outcomes: list[Outcome]) -> None:
         """Back in the event loop: pass on what was stored, then tell every publisher."""
