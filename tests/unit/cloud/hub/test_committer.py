@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import pytest
 
@@ -235,3 +236,25 @@ async def test_a_commit_that_fails_in_the_event_loop_fails_its_lane_alone(desk: 
     await desk.settled()
     assert isinstance(desk.told[2], StorageError)
     assert desk.told[3] == Appended(3)
+
+
+async def test_what_comes_before_the_loop_has_heard_of_a_commit_is_passed_on_behind_it(desk: Desk) -> None:
+    """The loop was busy for longer than a rest: the writer is done, and its news still waits in the loop's queue."""
+    desk.committer._usual_commit_s = 0.0
+    lane = Lane()
+    desk.submit(1, lane, size=20_000)  # too large to be committed in the loop
+    wait_until(lambda: 1 in desk.engine.stored and desk.committer._is_waiting)
+    wait_until(lambda: time.monotonic() - desk.committer._last_commit_s > 0.003)
+
+    desk.submit(2, lane)
+    await desk.settled()
+
+    assert desk.dispatched[-2:] == [1, 2]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Block the event loop, as a busy one is, until it holds."""
+    give_up_at_s = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < give_up_at_s
+        time.sleep(0.001)
