@@ -135,9 +135,8 @@ machines: [{{name: p, model: pump, serve: mqtt, period_ms: 100, monitor: {{sampl
             for _ in range(42):
                 runner.tick()
             expected = [round(each * 0.01, 2) for each in runner.plant.machines["p"].waveform]
-
-        async with asyncio.timeout(DEADLINE_S):
-            told = [(await heard.get())[1] for _ in range(3)]
+            async with asyncio.timeout(DEADLINE_S):  # a plant that leaves before it is connected says nothing
+                told = [(await heard.get())[1] for _ in range(3)]
 
     assert told[2] == {"ts": 2, "rate_hz": 2560.0, "unit": "mm/s", "samples": expected}
     assert heard.empty()
