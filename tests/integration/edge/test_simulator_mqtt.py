@@ -130,13 +130,15 @@ async def test_what_is_published_is_what_the_sensors_say(nats_port: int) -> None
 async def test_a_waveform_is_published_once_as_numbers(nats_port: int) -> None:
     text = f"""mqtt: {{broker: "127.0.0.1:{nats_port}"}}
 machines: [{{name: p, model: pump, serve: mqtt, period_ms: 100, monitor: {{samples: 64, period_s: 1}}}}]"""
-    async with hearing(nats_port, "plant/hall-a/p/waveform") as heard:
-        async with PlantRunner(settings(text), clock_ns=lambda: 2_000_000) as runner:
-            for _ in range(42):
-                runner.tick()
-            expected = [round(each * 0.01, 2) for each in runner.plant.machines["p"].waveform]
-            async with asyncio.timeout(DEADLINE_S):  # a plant that leaves before it is connected says nothing
-                told = [(await heard.get())[1] for _ in range(3)]
+    async with (
+        hearing(nats_port, "plant/hall-a/p/waveform") as heard,
+        PlantRunner(settings(text), clock_ns=lambda: 2_000_000) as runner,
+    ):
+        for _ in range(42):
+            runner.tick()
+        expected = [round(each * 0.01, 2) for each in runner.plant.machines["p"].waveform]
+        async with asyncio.timeout(DEADLINE_S):  # a plant that leaves before it is connected says nothing
+            told = [(await heard.get())[1] for _ in range(3)]
 
     assert told[2] == {"ts": 2, "rate_hz": 2560.0, "unit": "mm/s", "samples": expected}
     assert heard.empty()
