@@ -1,7 +1,7 @@
 """Device profiles: the register maps of real devices, by name, from public manuals and maps."""
 
+from fieldline_edge.profiles.catalogue import load_profile, profile_names, with_profile
 from fieldline_edge.profiles.expand import ALL_TAGS, expand
-from fieldline_edge.profiles.library import load_profile, profile_names, with_profile
 from fieldline_edge.profiles.settings import Checked, ManualSettings, ProfileSettings, RecogniseSettings
 
 __all__ = [

@@ -10,8 +10,8 @@ from fieldline.config import loads
 from fieldline.errors import ConfigError
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings, ModbusTagSettings
 from fieldline_edge.profiles import ProfileSettings, expand
+from fieldline_edge.profiles.catalogue import folder
 from fieldline_edge.profiles.expand import ProfileMisused
-from fieldline_edge.profiles.library import folder
 from fieldline_edge.settings import GatewaySettings
 
 PROFILE = ProfileSettings.model_validate(

@@ -7,7 +7,7 @@ import pytest
 from fieldline_edge.cli.profiles import shown
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
 from fieldline_edge.profiles import Checked, load_profile, profile_names
-from fieldline_edge.profiles.library import folder
+from fieldline_edge.profiles.catalogue import folder
 from fieldline_edge.profiles.requests import requests_of
 
 NAMES = profile_names()
