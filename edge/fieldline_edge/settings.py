@@ -199,8 +199,7 @@ def _duplicates(
                 f"{device.name!r} in area {device.area!r} is already devices[{earlier}]; "
                 f"give devices[{index}] another name or area"
             )
-            error = PydanticCustomError("value_error", "{message}", {"message": message})
-            problems.append(InitErrorDetails(type=error, loc=(index, "name"), input=device.name))
+            problems.append(_problem((index, "name"), message, device))
     return problems
 
 
@@ -217,8 +216,7 @@ def _disagreements(
             f"{device.name!r} shares the line {device.line.key} with {other.name!r} (devices[{earlier}]), but they "
             f"do not agree: {difference}; write the same in both"
         )
-        error = PydanticCustomError("value_error", "{message}", {"message": message})
-        problems.append(InitErrorDetails(type=error, loc=(index,), input=device.name))
+        problems.append(_problem((index,), message, device))
     return problems
 
 
@@ -236,6 +234,11 @@ def _broker_conflicts(
             f"{device.name!r} and {other.name!r} (devices[{earlier}]) use the broker {device.broker.host} with "
             f"{difference}; write the same in both"
         )
-        error = PydanticCustomError("value_error", "{message}", {"message": message})
-        problems.append(InitErrorDetails(type=error, loc=(index, "broker"), input=device.name))
+        problems.append(_problem((index, "broker"), message, device))
     return problems
+
+
+def _problem(place: tuple[int | str, ...], message: str, device: DeviceSettings) -> InitErrorDetails:
+    # The message goes in as a value, for braces in it would be taken for a template.
+    error = PydanticCustomError("value_error", "{message}", {"message": message})
+    return InitErrorDetails(type=error, loc=place, input=device.name)
