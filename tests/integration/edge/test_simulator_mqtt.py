@@ -134,10 +134,13 @@ machines: [{{name: p, model: pump, serve: mqtt, period_ms: 100, monitor: {{sampl
         hearing(nats_port, "plant/hall-a/p/waveform") as heard,
         PlantRunner(settings(text), clock_ns=lambda: 2_000_000) as runner,
     ):
+        publisher = runner.publisher
+        assert publisher is not None
+        await until(lambda: publisher.connected)  # paho may pass on what waited for the connection after newer ones
         for _ in range(42):
             runner.tick()
         expected = [round(each * 0.01, 2) for each in runner.plant.machines["p"].waveform]
-        async with asyncio.timeout(DEADLINE_S):  # a plant that leaves before it is connected says nothing
+        async with asyncio.timeout(DEADLINE_S):
             told = [(await heard.get())[1] for _ in range(3)]
 
     assert told[2] == {"ts": 2, "rate_hz": 2560.0, "unit": "mm/s", "samples": expected}
