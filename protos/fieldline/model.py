@@ -1,7 +1,7 @@
 """What flows through Fieldline: readings, alerts, tasks. Plain frozen values, free of Protobuf and of I/O."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Self
 
@@ -10,14 +10,21 @@ from fieldline.topics import check_name
 __all__ = [
     "Alert",
     "AlertState",
+    "Band",
+    "Contribution",
     "DeviceId",
     "Evidence",
+    "Part",
+    "Period",
     "Quality",
     "Reading",
+    "RemainingLife",
     "Severity",
     "Task",
     "TaskState",
     "Value",
+    "Verdict",
+    "VerdictKind",
 ]
 
 Value = float | int | bool | str | None
@@ -111,10 +118,25 @@ class Severity(IntEnum):
 
 
 class AlertState(Enum):
-    """Where an alert stands."""
+    """Where an alert stands: the seven states of ISA-18.2, where CLEARED is its "normal"."""
 
-    RAISED = "raised"
-    CLEARED = "cleared"
+    RAISED = "raised"  # the condition holds, nobody has acknowledged it
+    ACKNOWLEDGED = "acknowledged"  # the condition holds, somebody knows
+    RETURNED = "returned"  # back to normal, but it latches and nobody has acknowledged it
+    CLEARED = "cleared"  # back to normal, nothing is left to do
+    SHELVED = "shelved"  # put aside by a person, for a while
+    SUPPRESSED = "suppressed"  # put aside by design, such as while the machine is off
+    OUT_OF_SERVICE = "out_of_service"  # taken out of service by a person, until put back
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the condition holds and somebody should see it."""
+        return self in (AlertState.RAISED, AlertState.ACKNOWLEDGED)
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether it was put aside, so that the condition does not show."""
+        return self in (AlertState.SHELVED, AlertState.SUPPRESSED, AlertState.OUT_OF_SERVICE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +150,39 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Period:
+    """From one moment to a later one, both included. Unix time in nanoseconds."""
+
+    from_ns: int
+    to_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """What was expected of a tag, in its own unit."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """How much one tag has to do with an alert: `share` is 0 to 1; the values are in the tag's unit."""
+
+    tag: str
+    share: float
+    value: float
+    expected: float
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """Something a person should know about a device.
 
     `id` is derived from fingerprint and raised_at_ns, so an agent that repeats itself after a crash says the same
-    alert again and not a second one. `cleared_at_ns` is 0 while the alert is raised.
+    alert again and not a second one. `raised_at_ns` is 0 only for an alarm that was put aside while all was well,
+    `cleared_at_ns` is 0 while the condition holds. `confidence` is more than 0 and at most 1: how sure the detector is;
+    a limit is always sure.
     """
 
     device: DeviceId
@@ -144,7 +194,26 @@ class Alert:
     raised_at_ns: int
     message: str
     cleared_at_ns: int = 0
-    evidence: tuple[Evidence, ...] = field(default=())
+    evidence: tuple[Evidence, ...] = ()
+    confidence: float = 1.0
+    window: Period | None = None
+    """What was looked at."""
+    band: Band | None = None
+    """What was expected."""
+    contributions: tuple[Contribution, ...] = ()
+    """Which tags it is about, the largest share first."""
+    changed_at_ns: int = 0
+    """When this state began; 0: when it was raised or cleared."""
+    by: str = ""
+    """Who acknowledged it, shelved it or took it out of service."""
+    note: str = ""
+    until_ns: int = 0
+    """When shelving ends."""
+
+    @property
+    def group(self) -> str:
+        """The same for all alerts of one cause at one device: they are one piece of work."""
+        return f"{self.device}:{self.cause}"
 
     @property
     def fingerprint(self) -> str:
@@ -157,12 +226,74 @@ class Alert:
         return _digest(self.fingerprint, str(self.raised_at_ns))
 
 
+class VerdictKind(Enum):
+    """What a person found when they looked at what an alert spoke of."""
+
+    CONFIRMED = "confirmed"  # there was something
+    FALSE_ALARM = "false_alarm"  # there was nothing
+    PLANNED = "planned"  # somebody was at work there, or the process was changed on purpose
+    SENSOR_FAULT = "sensor_fault"  # the sensor was wrong, not the machine
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a person says of an alert. Detectors learn from it.
+
+    `cause` is what it really was, where the alert said something else.
+    """
+
+    device: DeviceId
+    alert_id: str
+    fingerprint: str
+    kind: VerdictKind
+    by: str
+    at_ns: int
+    cause: str = ""
+    note: str = ""
+    task_id: str = ""
+
+    @property
+    def topic(self) -> str:
+        """`verdicts/<site>/<area>/<device>`."""
+        return f"verdicts/{self.device}"
+
+
 class TaskState(Enum):
     """Where a task stands."""
 
-    OPEN = "open"
-    ASSIGNED = "assigned"
-    DONE = "done"
+    OPEN = "open"  # nobody is to do it yet; `reason` says why
+    PLANNED = "planned"  # in the plan, not told to the technician yet
+    ASSIGNED = "assigned"  # told to the technician
+    ACCEPTED = "accepted"
+    TRAVELLING = "travelling"
+    IN_PROGRESS = "in_progress"
+    WAITING_FOR_PARTS = "waiting_for_parts"
+    DONE = "done"  # the technician says so; the signal has not yet
+    VERIFIED = "verified"  # the signal stayed normal after the work
+    REJECTED = "rejected"  # the technician does not take it; it is planned anew
+    CANCELLED = "cancelled"  # not to be done
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will be done any more."""
+        return self in (TaskState.VERIFIED, TaskState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """So many of one spare part."""
+
+    name: str
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RemainingLife:
+    """Hours until a failure limit is reached, as quantiles: with 10, 50 and 90 percent it is sooner."""
+
+    p10_h: float
+    p50_h: float
+    p90_h: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +314,31 @@ class Task:
     alert_ids: tuple[str, ...]
     revision: int = 1
     condition_cleared: bool = False
+    skills: tuple[str, ...] = ()
+    """All it takes, `skill` among them; empty: `skill` alone."""
+    work_s: int = 0
+    """How long the work takes."""
+    downtime_s: int = 0
+    """How long the machine stands for it."""
+    parts: tuple[Part, ...] = ()
+    place: str = ""
+    """Where it is done."""
+    priority: float = 0.0
+    """0 to 100; the higher the sooner."""
+    planned_start_ns: int = 0
+    """When the work is to begin; 0 while it has no slot."""
+    planned_end_ns: int = 0
+    travel_s: int = 0
+    """On the way there."""
+    pinned: bool = False
+    """A person has fixed technician and time."""
+    remaining_life: RemainingLife | None = None
+    reason: str = ""
+    """Why it is open, was rejected, cancelled or moved."""
+    by: str = ""
+    """Who made the last change; empty: the agent itself."""
+    changed_at_ns: int = 0
+    """When this state began; 0: when it was created."""
 
     @property
     def topic(self) -> str:

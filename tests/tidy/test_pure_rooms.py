@@ -146,6 +146,7 @@ PURE = [
     "cloud/fieldline_cloud/hub/engines/segments/tally.py",
     "cloud/fieldline_cloud/hub/reports.py",
     "cloud/fieldline_cloud/hub/settings.py",
+    "cloud/fieldline_cloud/agents/anomaly/finding.py",
     "cloud/fieldline_cloud/agents/anomaly/matching.py",
     "cloud/fieldline_cloud/agents/anomaly/monitor.py",
     "cloud/fieldline_cloud/agents/anomaly/rules.py",

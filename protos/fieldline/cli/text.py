@@ -47,6 +47,14 @@ def alert_row(content: bytes) -> dict[str, Any]:
         "raised_at": timestamp(alert.raised_at_ns),
         "cleared_at": timestamp(alert.cleared_at_ns) if alert.cleared_at_ns else None,
         "message": alert.message,
+        "confidence": alert.confidence,
+        "by": alert.by or None,
+        "until": timestamp(alert.until_ns) if alert.until_ns else None,
+        "band": [plain_value(alert.band.low), plain_value(alert.band.high)] if alert.band else None,
+        "contributions": [
+            {"tag": one.tag, "share": one.share, "value": plain_value(one.value), "expected": plain_value(one.expected)}
+            for one in alert.contributions
+        ],
         "evidence": [
             {
                 "tag": one.tag,
@@ -80,6 +88,10 @@ def task_row(content: bytes) -> dict[str, Any]:
         "alerts": list(task.alert_ids),
         "revision": task.revision,
         "condition_cleared": task.condition_cleared,
+        "planned_start": timestamp(task.planned_start_ns) if task.planned_start_ns else None,
+        "planned_end": timestamp(task.planned_end_ns) if task.planned_end_ns else None,
+        "priority": task.priority,
+        "reason": task.reason or None,
     }
 
 

@@ -46,14 +46,67 @@ class _AlertStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlertState
     DESCRIPTOR: _descriptor.EnumDescriptor
     ALERT_STATE_UNSPECIFIED: _AlertState.ValueType  # 0
     ALERT_STATE_RAISED: _AlertState.ValueType  # 1
+    """the condition holds, nobody has acknowledged it"""
     ALERT_STATE_CLEARED: _AlertState.ValueType  # 2
+    """back to normal, nothing is left to do"""
+    ALERT_STATE_ACKNOWLEDGED: _AlertState.ValueType  # 3
+    """the condition holds, somebody knows"""
+    ALERT_STATE_RETURNED: _AlertState.ValueType  # 4
+    """back to normal, but it latches and nobody has acknowledged it"""
+    ALERT_STATE_SHELVED: _AlertState.ValueType  # 5
+    """put aside by a person, until until_ns"""
+    ALERT_STATE_SUPPRESSED: _AlertState.ValueType  # 6
+    """put aside by design, such as while the machine is off"""
+    ALERT_STATE_OUT_OF_SERVICE: _AlertState.ValueType  # 7
+    """taken out of service by a person, until put back"""
 
 class AlertState(_AlertState, metaclass=_AlertStateEnumTypeWrapper): ...
 
 ALERT_STATE_UNSPECIFIED: AlertState.ValueType  # 0
 ALERT_STATE_RAISED: AlertState.ValueType  # 1
+"""the condition holds, nobody has acknowledged it"""
 ALERT_STATE_CLEARED: AlertState.ValueType  # 2
+"""back to normal, nothing is left to do"""
+ALERT_STATE_ACKNOWLEDGED: AlertState.ValueType  # 3
+"""the condition holds, somebody knows"""
+ALERT_STATE_RETURNED: AlertState.ValueType  # 4
+"""back to normal, but it latches and nobody has acknowledged it"""
+ALERT_STATE_SHELVED: AlertState.ValueType  # 5
+"""put aside by a person, until until_ns"""
+ALERT_STATE_SUPPRESSED: AlertState.ValueType  # 6
+"""put aside by design, such as while the machine is off"""
+ALERT_STATE_OUT_OF_SERVICE: AlertState.ValueType  # 7
+"""taken out of service by a person, until put back"""
 Global___AlertState: _TypeAlias = AlertState  # noqa: Y015
+
+class _VerdictKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VerdictKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VerdictKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VERDICT_KIND_UNSPECIFIED: _VerdictKind.ValueType  # 0
+    VERDICT_KIND_CONFIRMED: _VerdictKind.ValueType  # 1
+    """there was something"""
+    VERDICT_KIND_FALSE_ALARM: _VerdictKind.ValueType  # 2
+    """there was nothing"""
+    VERDICT_KIND_PLANNED: _VerdictKind.ValueType  # 3
+    """somebody was at work there, or the process was changed on purpose"""
+    VERDICT_KIND_SENSOR_FAULT: _VerdictKind.ValueType  # 4
+    """the sensor was wrong, not the machine"""
+
+class VerdictKind(_VerdictKind, metaclass=_VerdictKindEnumTypeWrapper): ...
+
+VERDICT_KIND_UNSPECIFIED: VerdictKind.ValueType  # 0
+VERDICT_KIND_CONFIRMED: VerdictKind.ValueType  # 1
+"""there was something"""
+VERDICT_KIND_FALSE_ALARM: VerdictKind.ValueType  # 2
+"""there was nothing"""
+VERDICT_KIND_PLANNED: VerdictKind.ValueType  # 3
+"""somebody was at work there, or the process was changed on purpose"""
+VERDICT_KIND_SENSOR_FAULT: VerdictKind.ValueType  # 4
+"""the sensor was wrong, not the machine"""
+Global___VerdictKind: _TypeAlias = VerdictKind  # noqa: Y015
 
 class _TaskState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -63,17 +116,45 @@ class _TaskStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskState.V
     DESCRIPTOR: _descriptor.EnumDescriptor
     TASK_STATE_UNSPECIFIED: _TaskState.ValueType  # 0
     TASK_STATE_OPEN: _TaskState.ValueType  # 1
-    """nobody with the skill is known"""
+    """nobody is to do it yet; reason says why"""
     TASK_STATE_ASSIGNED: _TaskState.ValueType  # 2
+    """told to the technician"""
     TASK_STATE_DONE: _TaskState.ValueType  # 3
+    """the technician says so; the signal has not yet"""
+    TASK_STATE_PLANNED: _TaskState.ValueType  # 4
+    """in the plan, not told to the technician yet"""
+    TASK_STATE_ACCEPTED: _TaskState.ValueType  # 5
+    TASK_STATE_TRAVELLING: _TaskState.ValueType  # 6
+    TASK_STATE_IN_PROGRESS: _TaskState.ValueType  # 7
+    TASK_STATE_WAITING_FOR_PARTS: _TaskState.ValueType  # 8
+    TASK_STATE_VERIFIED: _TaskState.ValueType  # 9
+    """the signal stayed normal after the work: over"""
+    TASK_STATE_REJECTED: _TaskState.ValueType  # 10
+    """the technician does not take it; it is planned anew"""
+    TASK_STATE_CANCELLED: _TaskState.ValueType  # 11
+    """not to be done: over"""
 
 class TaskState(_TaskState, metaclass=_TaskStateEnumTypeWrapper): ...
 
 TASK_STATE_UNSPECIFIED: TaskState.ValueType  # 0
 TASK_STATE_OPEN: TaskState.ValueType  # 1
-"""nobody with the skill is known"""
+"""nobody is to do it yet; reason says why"""
 TASK_STATE_ASSIGNED: TaskState.ValueType  # 2
+"""told to the technician"""
 TASK_STATE_DONE: TaskState.ValueType  # 3
+"""the technician says so; the signal has not yet"""
+TASK_STATE_PLANNED: TaskState.ValueType  # 4
+"""in the plan, not told to the technician yet"""
+TASK_STATE_ACCEPTED: TaskState.ValueType  # 5
+TASK_STATE_TRAVELLING: TaskState.ValueType  # 6
+TASK_STATE_IN_PROGRESS: TaskState.ValueType  # 7
+TASK_STATE_WAITING_FOR_PARTS: TaskState.ValueType  # 8
+TASK_STATE_VERIFIED: TaskState.ValueType  # 9
+"""the signal stayed normal after the work: over"""
+TASK_STATE_REJECTED: TaskState.ValueType  # 10
+"""the technician does not take it; it is planned anew"""
+TASK_STATE_CANCELLED: TaskState.ValueType  # 11
+"""not to be done: over"""
 Global___TaskState: _TypeAlias = TaskState  # noqa: Y015
 
 @_typing.final
@@ -119,25 +200,54 @@ class Alert(_message.Message):
     CLEARED_AT_NS_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    BAND_FIELD_NUMBER: _builtins.int
+    CONTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    CHANGED_AT_NS_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    UNTIL_NS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """one per raising: the same again when an agent repeats itself after a crash"""
     fingerprint: _builtins.str
     """one per device, tag and rule: the same at every raising"""
     tag: _builtins.str
     rule: _builtins.str
-    """"range", "rate", "stale" """
+    """"range.hi", "rate", "stale", "surprise": what spoke"""
     cause: _builtins.str
     """"bearing_wear": what maintenance plans by"""
     severity: Global___Severity.ValueType
     state: Global___AlertState.ValueType
     raised_at_ns: _builtins.int
     cleared_at_ns: _builtins.int
-    """0 while raised"""
+    """0 while the condition holds"""
     message: _builtins.str
+    confidence: _builtins.float
+    """0 to 1; 0 (an older sender) reads as 1"""
+    changed_at_ns: _builtins.int
+    """when this state began; 0: when it was raised or cleared"""
+    by: _builtins.str
+    """who acknowledged, shelved or took it out of service"""
+    note: _builtins.str
+    until_ns: _builtins.int
+    """when shelving ends"""
     @_builtins.property
     def device(self) -> Global___Device: ...
     @_builtins.property
     def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___Evidence]: ...
+    @_builtins.property
+    def window(self) -> Global___Period:
+        """what was looked at"""
+
+    @_builtins.property
+    def band(self) -> Global___Band:
+        """what was expected"""
+
+    @_builtins.property
+    def contributions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Contribution]:
+        """which tags it is about, the largest share first"""
+
     def __init__(
         self,
         *,
@@ -153,14 +263,146 @@ class Alert(_message.Message):
         cleared_at_ns: _builtins.int = ...,
         message: _builtins.str = ...,
         evidence: _abc.Iterable[Global___Evidence] | None = ...,
+        confidence: _builtins.float = ...,
+        window: Global___Period | None = ...,
+        band: Global___Band | None = ...,
+        contributions: _abc.Iterable[Global___Contribution] | None = ...,
+        changed_at_ns: _builtins.int = ...,
+        by: _builtins.str = ...,
+        note: _builtins.str = ...,
+        until_ns: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["band", b"band", "device", b"device", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "cleared_at_ns", b"cleared_at_ns", "device", b"device", "evidence", b"evidence", "fingerprint", b"fingerprint", "id", b"id", "message", b"message", "raised_at_ns", b"raised_at_ns", "rule", b"rule", "severity", b"severity", "state", b"state", "tag", b"tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["band", b"band", "by", b"by", "cause", b"cause", "changed_at_ns", b"changed_at_ns", "cleared_at_ns", b"cleared_at_ns", "confidence", b"confidence", "contributions", b"contributions", "device", b"device", "evidence", b"evidence", "fingerprint", b"fingerprint", "id", b"id", "message", b"message", "note", b"note", "raised_at_ns", b"raised_at_ns", "rule", b"rule", "severity", b"severity", "state", b"state", "tag", b"tag", "until_ns", b"until_ns", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Alert: _TypeAlias = Alert  # noqa: Y015
+
+@_typing.final
+class Period(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_NS_FIELD_NUMBER: _builtins.int
+    TO_NS_FIELD_NUMBER: _builtins.int
+    from_ns: _builtins.int
+    to_ns: _builtins.int
+    def __init__(
+        self,
+        *,
+        from_ns: _builtins.int = ...,
+        to_ns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_ns", b"from_ns", "to_ns", b"to_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Period: _TypeAlias = Period  # noqa: Y015
+
+@_typing.final
+class Band(_message.Message):
+    """What a detector had expected of the tag, in the tag's own unit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    low: _builtins.float
+    high: _builtins.float
+    def __init__(
+        self,
+        *,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["high", b"high", "low", b"low"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Band: _TypeAlias = Band  # noqa: Y015
+
+@_typing.final
+class Contribution(_message.Message):
+    """How much one tag has to do with the alert."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAG_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    EXPECTED_FIELD_NUMBER: _builtins.int
+    tag: _builtins.str
+    share: _builtins.float
+    """0 to 1"""
+    value: _builtins.float
+    expected: _builtins.float
+    def __init__(
+        self,
+        *,
+        tag: _builtins.str = ...,
+        share: _builtins.float = ...,
+        value: _builtins.float = ...,
+        expected: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected", b"expected", "share", b"share", "tag", b"tag", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Contribution: _TypeAlias = Contribution  # noqa: Y015
+
+@_typing.final
+class Verdict(_message.Message):
+    """What a person found when they looked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    AT_NS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    fingerprint: _builtins.str
+    kind: Global___VerdictKind.ValueType
+    cause: _builtins.str
+    """what it was, where the alert said something else"""
+    by: _builtins.str
+    at_ns: _builtins.int
+    note: _builtins.str
+    task_id: _builtins.str
+    @_builtins.property
+    def device(self) -> Global___Device: ...
+    def __init__(
+        self,
+        *,
+        device: Global___Device | None = ...,
+        alert_id: _builtins.str = ...,
+        fingerprint: _builtins.str = ...,
+        kind: Global___VerdictKind.ValueType = ...,
+        cause: _builtins.str = ...,
+        by: _builtins.str = ...,
+        at_ns: _builtins.int = ...,
+        note: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "at_ns", b"at_ns", "by", b"by", "cause", b"cause", "device", b"device", "fingerprint", b"fingerprint", "kind", b"kind", "note", b"note", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
 @_typing.final
 class Evidence(_message.Message):
@@ -193,6 +435,55 @@ class Evidence(_message.Message):
 Global___Evidence: _TypeAlias = Evidence  # noqa: Y015
 
 @_typing.final
+class Part(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Part: _TypeAlias = Part  # noqa: Y015
+
+@_typing.final
+class RemainingLife(_message.Message):
+    """Hours until the failure limit is reached, as quantiles: with 10, 50 and 90 percent it is sooner."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    P10_H_FIELD_NUMBER: _builtins.int
+    P50_H_FIELD_NUMBER: _builtins.int
+    P90_H_FIELD_NUMBER: _builtins.int
+    p10_h: _builtins.float
+    p50_h: _builtins.float
+    p90_h: _builtins.float
+    def __init__(
+        self,
+        *,
+        p10_h: _builtins.float = ...,
+        p50_h: _builtins.float = ...,
+        p90_h: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["p10_h", b"p10_h", "p50_h", b"p50_h", "p90_h", b"p90_h"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemainingLife: _TypeAlias = RemainingLife  # noqa: Y015
+
+@_typing.final
 class Task(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -210,6 +501,20 @@ class Task(_message.Message):
     ALERT_IDS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     CONDITION_CLEARED_FIELD_NUMBER: _builtins.int
+    SKILLS_FIELD_NUMBER: _builtins.int
+    WORK_S_FIELD_NUMBER: _builtins.int
+    DOWNTIME_S_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    PLANNED_START_NS_FIELD_NUMBER: _builtins.int
+    PLANNED_END_NS_FIELD_NUMBER: _builtins.int
+    TRAVEL_S_FIELD_NUMBER: _builtins.int
+    PINNED_FIELD_NUMBER: _builtins.int
+    REMAINING_LIFE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    CHANGED_AT_NS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     cause: _builtins.str
     severity: Global___Severity.ValueType
@@ -218,16 +523,46 @@ class Task(_message.Message):
     instructions: _builtins.str
     technician: _builtins.str
     skill: _builtins.str
+    """the first of skills"""
     created_at_ns: _builtins.int
     due_at_ns: _builtins.int
     revision: _builtins.int
     """grows with every change"""
     condition_cleared: _builtins.bool
     """the signal is back to normal; the work is still to be verified"""
+    work_s: _builtins.int
+    """how long the work takes"""
+    downtime_s: _builtins.int
+    """how long the machine stands for it"""
+    place: _builtins.str
+    """where it is done: the area, or what the plant calls the place"""
+    priority: _builtins.float
+    """0 to 100"""
+    planned_start_ns: _builtins.int
+    """0 while it has no slot"""
+    planned_end_ns: _builtins.int
+    travel_s: _builtins.int
+    """on the way there"""
+    pinned: _builtins.bool
+    """a person has fixed technician and time"""
+    reason: _builtins.str
+    """why it is open, was rejected, cancelled or moved"""
+    by: _builtins.str
+    """who made the last change; empty: the agent"""
+    changed_at_ns: _builtins.int
+    """when this state began; 0: when it was created"""
     @_builtins.property
     def device(self) -> Global___Device: ...
     @_builtins.property
     def alert_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def skills(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """all it takes; empty (an older sender): skill alone"""
+
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Part]: ...
+    @_builtins.property
+    def remaining_life(self) -> Global___RemainingLife: ...
     def __init__(
         self,
         *,
@@ -245,10 +580,24 @@ class Task(_message.Message):
         alert_ids: _abc.Iterable[_builtins.str] | None = ...,
         revision: _builtins.int = ...,
         condition_cleared: _builtins.bool = ...,
+        skills: _abc.Iterable[_builtins.str] | None = ...,
+        work_s: _builtins.int = ...,
+        downtime_s: _builtins.int = ...,
+        parts: _abc.Iterable[Global___Part] | None = ...,
+        place: _builtins.str = ...,
+        priority: _builtins.float = ...,
+        planned_start_ns: _builtins.int = ...,
+        planned_end_ns: _builtins.int = ...,
+        travel_s: _builtins.int = ...,
+        pinned: _builtins.bool = ...,
+        remaining_life: Global___RemainingLife | None = ...,
+        reason: _builtins.str = ...,
+        by: _builtins.str = ...,
+        changed_at_ns: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "remaining_life", b"remaining_life"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_ids", b"alert_ids", "cause", b"cause", "condition_cleared", b"condition_cleared", "created_at_ns", b"created_at_ns", "device", b"device", "due_at_ns", b"due_at_ns", "id", b"id", "instructions", b"instructions", "revision", b"revision", "severity", b"severity", "skill", b"skill", "state", b"state", "technician", b"technician", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_ids", b"alert_ids", "by", b"by", "cause", b"cause", "changed_at_ns", b"changed_at_ns", "condition_cleared", b"condition_cleared", "created_at_ns", b"created_at_ns", "device", b"device", "downtime_s", b"downtime_s", "due_at_ns", b"due_at_ns", "id", b"id", "instructions", b"instructions", "parts", b"parts", "pinned", b"pinned", "place", b"place", "planned_end_ns", b"planned_end_ns", "planned_start_ns", b"planned_start_ns", "priority", b"priority", "reason", b"reason", "remaining_life", b"remaining_life", "revision", b"revision", "severity", b"severity", "skill", b"skill", "skills", b"skills", "state", b"state", "technician", b"technician", "title", b"title", "travel_s", b"travel_s", "work_s", b"work_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

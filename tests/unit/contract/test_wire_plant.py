@@ -9,7 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldline.errors import BadName, DecodeError, LimitError
-from fieldline.model import Alert, AlertState, DeviceId, Evidence, Severity, Task, TaskState
+from fieldline.model import (
+    Alert,
+    AlertState,
+    Band,
+    Contribution,
+    DeviceId,
+    Evidence,
+    Part,
+    Period,
+    RemainingLife,
+    Severity,
+    Task,
+    TaskState,
+    Verdict,
+    VerdictKind,
+)
 from fieldline.v1 import plant_pb2 as pb
 from fieldline.wire import plant
 
@@ -26,10 +41,21 @@ evidence = st.builds(
 )
 
 
+numbers = st.floats(allow_nan=False)
+shares = st.floats(0, 1)
+periods = st.tuples(moments, moments).map(sorted).map(lambda ends: Period(*ends))
+bands = st.builds(Band, numbers, numbers)
+contributions = st.builds(Contribution, st.text(min_size=1, max_size=60), shares, numbers, numbers)
+lives = st.lists(st.floats(0, 1e9), min_size=3, max_size=3).map(sorted).map(lambda hours: RemainingLife(*hours))
+parts = st.builds(Part, st.text(min_size=1, max_size=60), st.integers(1, 2**32 - 1))
+seconds = st.integers(0, 2**32 - 1)
+
+
 @st.composite
 def alerts(draw: st.DrawFn) -> Alert:
-    raised_at_ns = draw(moments)
     state = draw(st.sampled_from(AlertState))
+    raised_at_ns = draw(moments)
+    is_back = state in (AlertState.CLEARED, AlertState.RETURNED)
     return Alert(
         device=draw(devices),
         tag=draw(st.text(min_size=1, max_size=60)),
@@ -39,29 +65,66 @@ def alerts(draw: st.DrawFn) -> Alert:
         state=state,
         raised_at_ns=raised_at_ns,
         message=draw(texts),
-        cleared_at_ns=draw(st.integers(raised_at_ns, 2**63 - 1)) if state is AlertState.CLEARED else 0,
+        cleared_at_ns=draw(st.integers(raised_at_ns, 2**63 - 1)) if is_back else 0,
         evidence=tuple(draw(st.lists(evidence, max_size=4))),
+        confidence=draw(st.floats(0, 1, exclude_min=True)),
+        window=draw(st.none() | periods),
+        band=draw(st.none() | bands),
+        contributions=tuple(draw(st.lists(contributions, max_size=4))),
+        changed_at_ns=draw(st.just(0) | moments),
+        by=draw(texts),
+        note=draw(texts),
+        until_ns=draw(moments) if state is AlertState.SHELVED else 0,
     )
+
+
+verdicts = st.builds(
+    Verdict,
+    device=devices,
+    alert_id=names,
+    fingerprint=st.text(min_size=1, max_size=60),
+    kind=st.sampled_from(VerdictKind),
+    by=st.text(min_size=1, max_size=60),
+    at_ns=moments,
+    cause=st.just("") | names,
+    note=texts,
+    task_id=st.just("") | names,
+)
 
 
 @st.composite
 def tasks(draw: st.DrawFn) -> Task:
-    state = draw(st.sampled_from(TaskState))
+    skills = draw(st.lists(names, min_size=1, max_size=4))
+    planned = draw(st.just(Period(0, 0)) | periods)
     return Task(
         id=draw(names),
         device=draw(devices),
         cause=draw(names),
         severity=draw(st.sampled_from(Severity)),
-        state=state,
+        state=draw(st.sampled_from(TaskState)),
         title=draw(texts),
         instructions=draw(texts),
-        skill=draw(names),
-        technician=draw(st.text(min_size=1, max_size=60)) if state is TaskState.ASSIGNED else draw(texts),
+        skill=skills[0],
+        technician=draw(st.text(min_size=1, max_size=60)),
         created_at_ns=draw(moments),
         due_at_ns=draw(moments),
         alert_ids=tuple(draw(st.lists(names, min_size=1, max_size=5))),
         revision=draw(st.integers(1, 2**32 - 1)),
         condition_cleared=draw(st.booleans()),
+        skills=tuple(draw(st.just([]) | st.just(skills))),
+        work_s=draw(seconds),
+        downtime_s=draw(seconds),
+        parts=tuple(draw(st.lists(parts, max_size=3))),
+        place=draw(texts),
+        priority=draw(st.floats(0, 100)),
+        planned_start_ns=planned.from_ns,
+        planned_end_ns=planned.to_ns,
+        travel_s=draw(seconds),
+        pinned=draw(st.booleans()),
+        remaining_life=draw(st.none() | lives),
+        reason=draw(texts),
+        by=draw(texts),
+        changed_at_ns=draw(st.just(0) | moments),
     )
 
 
@@ -102,9 +165,27 @@ def test_every_task_comes_back_as_it_went(task: Task) -> None:
     assert plant.decode_task(plant.encode_task(task)) == task
 
 
+@given(verdicts)
+def test_every_verdict_comes_back_as_it_went(verdict: Verdict) -> None:
+    assert plant.decode_verdict(plant.encode_verdict(verdict)) == verdict
+
+
+def test_an_alert_that_says_nothing_of_its_confidence_is_sure() -> None:
+    message = pb.Alert.FromString(plant.encode_alert(ALERT))
+    message.ClearField("confidence")
+    assert plant.decode_alert(message.SerializeToString()).confidence == 1.0
+
+
+def test_an_alarm_that_is_put_aside_need_not_have_been_raised() -> None:
+    aside = replace(ALERT, state=AlertState.SHELVED, raised_at_ns=0, until_ns=9, by="Amira Haddad")
+    assert plant.decode_alert(plant.encode_alert(aside)) == aside
+    with pytest.raises(LimitError, match="until_ns is 0 while shelved"):
+        plant.encode_alert(replace(aside, until_ns=0))
+
+
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_give_a_value_or_a_decode_error(content: bytes) -> None:
-    for decode in (plant.decode_alert, plant.decode_task):
+    for decode in (plant.decode_alert, plant.decode_task, plant.decode_verdict):
         with contextlib.suppress(DecodeError):
             assert decode(content)
 
@@ -148,6 +229,10 @@ def test_a_foreign_agent_may_leave_id_and_fingerprint_to_us() -> None:
         ("raised_at_ns", 0, "raised_at_ns"),
         ("raised_at_ns", -5, "raised_at_ns"),
         ("cleared_at_ns", 7, "cleared_at_ns"),
+        ("confidence", 1.5, "confidence is 1.5"),
+        ("confidence", math.nan, "confidence is nan"),
+        ("until_ns", 7, "until_ns is 7 while raised"),
+        ("by", "b" * 257, "257 bytes"),
     ],
 )
 def test_a_wrong_alert_is_refused_by_the_name_of_its_field(field: str, value: object, said: str) -> None:
@@ -167,6 +252,9 @@ def test_a_wrong_alert_is_refused_by_the_name_of_its_field(field: str, value: ob
         ("revision", 0, "revision 0"),
         ("due_at_ns", 0, "due_at_ns"),
         ("instructions", "x" * 8_193, "8193 bytes"),
+        ("priority", 101.0, "priority is 101"),
+        ("planned_end_ns", -1, "planned_end_ns"),
+        ("reason", "x" * 1_025, "1025 bytes"),
     ],
 )
 def test_a_wrong_task_is_refused_by_the_name_of_its_field(field: str, value: object, said: str) -> None:
@@ -183,6 +271,12 @@ def test_lists_are_bounded_in_both_directions() -> None:
         plant.encode_alert(crowd)
     with pytest.raises(LimitError, match="257"):
         plant.encode_task(many)
+    with pytest.raises(LimitError, match="65"):
+        plant.encode_alert(replace(ALERT, contributions=(Contribution("vibration", 0.5, 5.0, 2.0),) * 65))
+    with pytest.raises(LimitError, match="17"):
+        plant.encode_task(replace(TASK, skills=("bearings",) * 17))
+    with pytest.raises(LimitError, match="65"):
+        plant.encode_task(replace(TASK, parts=(Part("bearing 6205"),) * 65))
     message = pb.Task.FromString(plant.encode_task(TASK))
     message.alert_ids.extend(["a"] * 256)
     with pytest.raises(DecodeError, match="257"):
@@ -206,6 +300,12 @@ def test_what_no_receiver_would_take_is_not_encoded() -> None:
         plant.encode_alert(replace(ALERT, message="\ud800"))
     with pytest.raises(BadName, match="cause"):
         plant.encode_alert(replace(ALERT, cause="two words"))
+    with pytest.raises(LimitError, match="rising"):
+        plant.encode_task(replace(TASK, remaining_life=RemainingLife(5.0, 4.0, 9.0)))
+    with pytest.raises(LimitError, match="not among its skills"):
+        plant.encode_task(replace(TASK, skills=("welding",)))
+    with pytest.raises(LimitError, match="share is 2"):
+        plant.encode_alert(replace(ALERT, contributions=(Contribution("vibration", 2.0, 5.0, 2.0),)))
     with pytest.raises(LimitError, match="cleared_at_ns"):
         plant.encode_alert(replace(ALERT, state=AlertState.CLEARED, cleared_at_ns=5))
 
