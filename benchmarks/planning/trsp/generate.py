@@ -1,4 +1,4 @@
-"""Made-up technician routing instances of the published structure: places and windows in Solomon's manner (R, C, RC)."""
+"""Made-up technician routing instances of the published structure, with places and windows in Solomon's manner."""
 
 from math import hypot
 from random import Random

@@ -77,7 +77,8 @@ def _node(line: str, kinds: int) -> Node:
         raise ValueError(f"a row has 6 numbers and 3 lists, not {len(numbers)} and {len(lists)}")
     skills, tools, parts = lists
     parts += [0] * (kinds - len(parts))
-    return Node(*numbers[1:], frozenset(skills), frozenset(tools), tuple(parts))
+    _, x, y, start, end, service = numbers
+    return Node(x, y, start, end, service, frozenset(skills), frozenset(tools), tuple(parts))
 
 
 def _euclidean(rows: Sequence[Node]) -> list[tuple[float, ...]]:

@@ -296,4 +296,7 @@ class TechnicianRouting:
 
 
 def _enough(have: tuple[int, ...], need: tuple[int, ...]) -> bool:
-    return all([one >= other for one, other in zip(have, need, strict=True)])
+    for one, other in zip(have, need, strict=True):  # noqa: SIM110 - asked a million times, and this is twice as fast
+        if one < other:
+            return False
+    return True

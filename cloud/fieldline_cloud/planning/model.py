@@ -130,8 +130,8 @@ class Travel:
 class Problem:
     """All that a plan has to answer to. ValueError where an id comes twice.
 
-    Nothing is planned to start before `now_s`. A visit of the present plan that starts before `frozen_until_s` is kept
-    as it is, and no other job is planned to start before then.
+    Nothing is planned to start before `now_s`. A visit of the present plan that starts from then on, but before
+    `frozen_until_s`, is kept as it is while the rules allow it, and no other job is planned to start before then.
     """
 
     jobs: tuple[Job, ...]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-__all__ = ["NOWHERE", "Insertion", "Routing", "Tour"]
+__all__ = ["NOWHERE", "Insertion", "PerJob", "Routing", "Tour"]
 
 Insertion = tuple[float, int]
 """What putting a job in costs more, and the place in the order where that is cheapest."""
@@ -29,13 +29,21 @@ class Tour:
 
 
 T = TypeVar("T", bound=Tour)
+V_co = TypeVar("V_co", covariant=True)
+
+
+class PerJob(Protocol[V_co]):
+    """Something for each job: a list, or a mapping that works it out when asked."""
+
+    def __getitem__(self, job: int, /) -> V_co:
+        """That of one job."""
 
 
 class Routing(Protocol[T]):
     """A problem as numbers: jobs 0 to n-1 and routes 0 to m-1, each with at most one tour."""
 
     @property
-    def routes_of(self) -> Sequence[Sequence[int]]:
+    def routes_of(self) -> PerJob[Sequence[int]]:
         """For each job the routes that may serve it."""
 
     @property

@@ -30,7 +30,7 @@ def strings(state: State[T], known: Tours[T], random: Random, amount: int) -> Co
         return ()
     length_max = min(_STRING_MAX, sum(used) / len(used))
     count = int(random.uniform(1.0, 4.0 * amount / (1.0 + length_max)))
-    seed = _any_placed(state, random)
+    seed = _seed(state, known, random)
     gone: set[int] = set()
     touched: set[int] = set()
     for job in (seed, *known.routing.near[seed]):
@@ -65,7 +65,7 @@ def _string(order: tuple[int, ...], at: int, length: int, random: Random) -> Col
 def alike(state: State[T], known: Tours[T], random: Random, amount: int) -> Collection[int]:
     """One job and jobs like it, the most alike with the greatest chance."""
     near = known.routing.near
-    gone = [_any_placed(state, random)]
+    gone = [_seed(state, known, random)]
     seen = set(gone)
     while len(gone) < amount:
         others = near[random.choice(gone)]
@@ -103,7 +103,7 @@ def scattered(state: State[T], known: Tours[T], random: Random, amount: int) -> 
 def whole_tours(state: State[T], known: Tours[T], random: Random, amount: int) -> Collection[int]:
     """All jobs of one tour, and of near tours while there are fewer than `amount`."""
     gone: list[int] = []
-    seed = _any_placed(state, random)
+    seed = _seed(state, known, random)
     touched: set[int] = set()
     for job in (seed, *known.routing.near[seed]):
         route = state.where[job]
@@ -116,10 +116,15 @@ def whole_tours(state: State[T], known: Tours[T], random: Random, amount: int) -
     return gone
 
 
-def _any_placed(state: State[T], random: Random) -> int:
+def _seed(state: State[T], known: Tours[T], random: Random) -> int:
+    """A placed job to begin with; while there are jobs left out, often one that stands in the way of one of them."""
     where = state.where
     if len(state.left_out) == len(where):
         raise AssertionError("there is nothing to take out")
+    if state.left_out and random.random() < 0.5:
+        near = known.routing.near[random.choice(state.left_out)]
+        if near and where[job := near[int(len(near) * random.random() ** _DEPTH)]] >= 0:
+            return job
     while True:
         job = int(random.random() * len(where))
         if where[job] >= 0:

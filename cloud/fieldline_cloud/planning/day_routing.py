@@ -1,0 +1,254 @@
+"""The days of technicians as the search sees them: a route is one worker's shift, a tour its jobs in their order.
+
+A tour starts every job as early as it can, which no other timing beats: lateness only grows with time, and travel
+depends on the order alone. Whether one more job fits is decided by the latest arrivals, worked out backwards once per
+tour (Savelsbergh 1992, "The vehicle routing problem with time windows: minimizing route duration").
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
+
+from fieldline_cloud.planning.model import Job, Problem, SearchSettings, Visit
+from fieldline_cloud.planning.routes import Route
+from fieldline_cloud.planning.search.routing import NOWHERE, Insertion, Tour
+from fieldline_cloud.planning.starts import first_start, last_start, starts_of
+
+__all__ = ["DayRouting", "DayTour"]
+
+_NEVER_S = -(1 << 60)
+_PIN_FACTOR = 1_000.0
+"""A pinned job is never left out in favour of others."""
+_NEAR_MAX = 60
+
+
+class DayTour(Tour):
+    """A tour with its times, by place in the order.
+
+    `places`: where it begins, the jobs, home. `starts`: of the jobs. `ends`: when the worker can leave each place.
+    `latest`: the last arrival at each job, and at home, with which the rest can still be done.
+    """
+
+    __slots__ = ("ends", "latest", "places", "starts")
+
+    places: list[int]
+    starts: list[int]
+    ends: list[int]
+    latest: list[int]
+
+
+class DayRouting:
+    """See `Routing`. Costs are minutes of travel.
+
+    `known`: by job the route people know it on, -1 where that route is gone. `soon`: jobs that were planned to start in
+    the frozen horizon, and may do so elsewhere if they have to.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        jobs: Sequence[Job],
+        routes: Sequence[Route],
+        *,
+        settings: SearchSettings,
+        known: Mapping[int, int],
+        soon: Collection[int],
+    ) -> None:
+        self._jobs = jobs
+        self._routes = routes
+        self.routes = len(routes)
+        self._move_cost = settings.move_cost
+        self._known = [known.get(job, -1) for job in range(len(jobs))]
+        frozen_s = max(problem.now_s, problem.frozen_until_s)
+        self._starts = [
+            starts_of(job, problem.now_s if number in soon or _pinned_in_time(job) else frozen_s)
+            for number, job in enumerate(jobs)
+        ]
+        self._work = [job.work_s for job in jobs]
+        self._due = [job.due_s for job in jobs]
+        self._weight = [job.weight / 60.0 for job in jobs]
+        numbers: dict[str, int] = {}
+        self._place = [numbers.setdefault(job.place, len(numbers)) for job in jobs]
+        self._from = [numbers.setdefault(route.place, len(numbers)) for route in routes]
+        self._home = [numbers.setdefault(route.worker.home, len(numbers)) for route in routes]
+        between = problem.travel.between
+        self._legs = [[between(one, other) for other in numbers] for one in numbers]
+        last_s = max((route.end_s for route in routes), default=problem.now_s)
+        self.skip_cost = [
+            settings.unplaced_cost * (1.0 if job.pinned is None else _PIN_FACTOR)
+            + job.weight * max(0, last_s - job.due_s) / 60.0
+            for job in jobs
+        ]
+
+        self.routes_of = _PerJob(self._routes_for)
+
+    def _routes_for(self, job: int) -> list[int]:
+        """Routes of workers who may do the job, whose time is enough for it alone."""
+        wanted, pin = self._jobs[job].skills, self._jobs[job].pinned
+        pinned_to = pin.worker if pin is not None else None
+        return [
+            number
+            for number, route in enumerate(self._routes)
+            if wanted <= route.worker.skills
+            and pinned_to in (None, route.worker.id)
+            and self.may_follow(number, (), job)
+        ]
+
+    @cached_property
+    def near(self) -> Sequence[Sequence[int]]:
+        """See Routing: alike are jobs that are close together, due at about the same time and for the same workers."""
+        jobs = range(len(self._jobs))
+        mine = [set(self.routes_of[job]) for job in jobs]
+
+        def unlike(one: int, other: int) -> float:
+            way = self._legs[self._place[one]][self._place[other]] / 60.0
+            apart = abs(self._due[one] - self._due[other]) / 3600.0
+            return way + apart - 20.0 * len(mine[one] & mine[other]) / max(1, len(mine[one]), len(mine[other]))
+
+        return [
+            sorted((other for other in jobs if other != job), key=lambda other: unlike(job, other))[:_NEAR_MAX]
+            for job in jobs
+        ]
+
+    @cached_property
+    def ranks(self) -> Sequence[Sequence[float]]:
+        """See Routing: by due date, dear ones first, long ones first, those with few routes first."""
+        jobs = range(len(self._jobs))
+        return (
+            self._due,
+            [-weight for weight in self._weight],
+            [-work for work in self._work],
+            [len(self.routes_of[job]) for job in jobs],
+            [min((high for _, high in self._starts[job][-1:]), default=0) for job in jobs],
+        )
+
+    def tour(self, route: int, order: tuple[int, ...]) -> DayTour:
+        """See Routing. AssertionError where the order cannot be done."""
+        legs, starts_of_job, work = self._legs, self._starts, self._work
+        places = [self._from[route], *[self._place[job] for job in order], self._home[route]]
+        ends, starts = [self._routes[route].ready_s], []
+        travel_s, late = 0, 0.0
+        for at, job in enumerate(order):
+            leg = legs[places[at]][places[at + 1]]
+            start_s = first_start(starts_of_job[job], ends[-1] + leg)
+            if start_s is None:
+                raise AssertionError(
+                    f"job {self._jobs[job].id} cannot follow {[self._jobs[one].id for one in order[:at]]}"
+                )
+            end_s = start_s + work[job]
+            travel_s += leg
+            starts.append(start_s)
+            ends.append(end_s)
+            if end_s > self._due[job]:
+                late += (end_s - self._due[job]) * self._weight[job]
+        travel_s += legs[places[-2]][places[-1]]
+        moved = sum([1 for job in order if self._known[job] not in (-1, route)])
+        tour = DayTour(route, order, travel_s / 60.0 + late + moved * self._move_cost)
+        tour.places, tour.starts, tour.ends = places, starts, ends
+        tour.latest = self._latest(route, order, places)
+        return tour
+
+    def _latest(self, route: int, order: tuple[int, ...], places: Sequence[int]) -> list[int]:
+        by_s = self._routes[route].end_s
+        found = [by_s]
+        for at in range(len(order) - 1, -1, -1):
+            job = order[at]
+            last_s = last_start(self._starts[job], by_s - self._legs[places[at + 1]][places[at + 2]] - self._work[job])
+            by_s = _NEVER_S if last_s is None else last_s
+            found.append(by_s)
+        found.reverse()
+        return found
+
+    def may_follow(self, route: int, order: tuple[int, ...], job: int) -> bool:
+        """Whether the job can be done after those of the order (which is one that can be done), with the way home."""
+        wanted, pin = self._jobs[job].skills, self._jobs[job].pinned
+        if not wanted <= self._routes[route].worker.skills:
+            return False
+        if pin is not None and pin.worker not in (None, self._routes[route].worker.id):
+            return False
+        ready_s, place = self._routes[route].ready_s, self._from[route]
+        for one in (*order, job):
+            start_s = first_start(self._starts[one], ready_s + self._legs[place][self._place[one]])
+            if start_s is None:
+                return False
+            ready_s, place = start_s + self._work[one], self._place[one]
+        return ready_s + self._legs[place][self._home[route]] <= self._routes[route].end_s
+
+    def insertion(self, tour: DayTour, job: int) -> Insertion:
+        """See Routing."""
+        places, ends, latest, legs = tour.places, tour.ends, tour.latest, self._legs
+        spans, work, due_s, weight = self._starts[job], self._work[job], self._due[job], self._weight[job]
+        here = self._place[job]
+        from_here = legs[here]
+        least, at = float("inf"), -1
+        for position in range(len(ends)):
+            leg = legs[places[position]]
+            ready_s = ends[position] + leg[here]
+            for low, high in spans:
+                if ready_s <= high:
+                    end_s = (ready_s if ready_s > low else low) + work
+                    break
+            else:
+                continue
+            following = places[position + 1]
+            arrival_s = end_s + from_here[following]
+            if arrival_s > latest[position]:
+                continue
+            cost = (leg[here] + from_here[following] - leg[following]) / 60.0
+            if end_s > due_s:
+                cost += (end_s - due_s) * weight
+            if cost < least:
+                cost += self._delay(tour, position, arrival_s)
+                if cost < least:
+                    least, at = cost, position
+        if at < 0:
+            return NOWHERE
+        if self._known[job] not in (-1, tour.route):
+            least += self._move_cost
+        return least, at
+
+    def _delay(self, tour: DayTour, first: int, arrival_s: int) -> float:
+        """What it costs that the worker reaches the job at place `first` of the order only now."""
+        cost = 0.0
+        order, starts = tour.order, tour.starts
+        for at in range(first, len(order)):
+            job = order[at]
+            start_s = first_start(self._starts[job], arrival_s)
+            if start_s is None:
+                raise AssertionError("an arrival by the latest leaves a start")
+            if start_s == starts[at]:
+                break
+            end_s, due_s = start_s + self._work[job], self._due[job]
+            if end_s > due_s:
+                cost += (end_s - max(due_s, starts[at] + self._work[job])) * self._weight[job]
+            arrival_s = end_s + self._legs[tour.places[at + 1]][tour.places[at + 2]]
+        return cost
+
+    def visits(self, tour: DayTour) -> list[Visit]:
+        """The visits of a tour."""
+        worker = self._routes[tour.route].worker.id
+        return [
+            Visit(
+                self._jobs[job].id,
+                worker,
+                tour.starts[at],
+                tour.ends[at + 1],
+                self._legs[tour.places[at]][tour.places[at + 1]],
+            )
+            for at, job in enumerate(tour.order)
+        ]
+
+
+class _PerJob(dict[int, list[int]]):
+    """Worked out for a job when first asked: an insertion asks for one job, a search for all."""
+
+    def __init__(self, work_out: Callable[[int], list[int]]) -> None:
+        super().__init__()
+        self._work_out = work_out
+
+    def __missing__(self, job: int) -> list[int]:
+        found = self[job] = self._work_out(job)
+        return found
+
+
+def _pinned_in_time(job: Job) -> bool:
+    return job.pinned is not None and job.pinned.start_s is not None
