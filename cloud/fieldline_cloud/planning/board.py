@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from math import inf
 
 from fieldline_cloud.planning.day_routing import DayRouting, DayTour
 from fieldline_cloud.planning.kept import kept_visits
@@ -63,12 +64,25 @@ class Board:
 
     def state_of_plan(self) -> State[DayTour]:
         """The plan's own visits in their order, without those that a rule does not allow any more."""
-        orders: list[tuple[int, ...]] = [()] * len(self.routes)
+        planned: dict[int, list[int]] = {}
         for visit in sorted(self._free(self._plan.visits), key=lambda visit: visit.start_s):
             route, job = self.route_of(visit), self._number[visit.job]
-            if route >= 0 and self.routing.may_follow(route, orders[route], job):
-                orders[route] = (*orders[route], job)
-        return State.of(self.tours, orders)
+            if route >= 0 and self.routing.may_serve(route, job):
+                planned.setdefault(route, []).append(job)
+        return State.of(
+            self.tours, [self._possible_order(route, planned.get(route, ())) for route in range(len(self.routes))]
+        )
+
+    def _possible_order(self, route: int, jobs: Sequence[int]) -> tuple[int, ...]:
+        """The jobs in their order, without those for which there is no time any more."""
+        order = tuple(jobs)
+        if self.tours.get(route, order).cost < inf:
+            return order
+        order = ()
+        for job in jobs:
+            if self.routing.may_follow(route, order, job):
+                order = (*order, job)
+        return order
 
     def fill(self, state: State[DayTour], first: Sequence[int] = ()) -> None:
         """Put every job that is left out into its cheapest place: pinned ones, then `first`, then by due date."""
@@ -83,7 +97,7 @@ class Board:
             offers = [
                 (*self.routing.insertion(state.tours[route], job), route) for route in self.routing.routes_of[job]
             ]
-            _, position, route = min(offers, default=(float("inf"), -1, -1))
+            _, position, route = min(offers, default=(inf, -1, -1))
             if position < 0:
                 state.left_out.append(job)
             else:

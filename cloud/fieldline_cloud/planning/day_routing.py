@@ -7,6 +7,7 @@ tour (Savelsbergh 1992, "The vehicle routing problem with time windows: minimizi
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
+from math import inf
 
 from fieldline_cloud.planning.model import Job, Problem, SearchSettings, Visit
 from fieldline_cloud.planning.routes import Route
@@ -83,15 +84,7 @@ class DayRouting:
 
     def _routes_for(self, job: int) -> list[int]:
         """Routes of workers who may do the job, whose time is enough for it alone."""
-        wanted, pin = self._jobs[job].skills, self._jobs[job].pinned
-        pinned_to = pin.worker if pin is not None else None
-        return [
-            number
-            for number, route in enumerate(self._routes)
-            if wanted <= route.worker.skills
-            and pinned_to in (None, route.worker.id)
-            and self.may_follow(number, (), job)
-        ]
+        return [route for route in range(self.routes) if self.may_serve(route, job) and self.may_follow(route, (), job)]
 
     @cached_property
     def near(self) -> Sequence[Sequence[int]]:
@@ -122,7 +115,7 @@ class DayRouting:
         )
 
     def tour(self, route: int, order: tuple[int, ...]) -> DayTour:
-        """See Routing. AssertionError where the order cannot be done."""
+        """See Routing."""
         legs, starts_of_job, work = self._legs, self._starts, self._work
         places = [self._from[route], *[self._place[job] for job in order], self._home[route]]
         ends, starts = [self._routes[route].ready_s], []
@@ -131,16 +124,17 @@ class DayRouting:
             leg = legs[places[at]][places[at + 1]]
             start_s = first_start(starts_of_job[job], ends[-1] + leg)
             if start_s is None:
-                raise AssertionError(
-                    f"job {self._jobs[job].id} cannot follow {[self._jobs[one].id for one in order[:at]]}"
-                )
+                return DayTour(route, order, inf)
             end_s = start_s + work[job]
             travel_s += leg
             starts.append(start_s)
             ends.append(end_s)
             if end_s > self._due[job]:
                 late += (end_s - self._due[job]) * self._weight[job]
-        travel_s += legs[places[-2]][places[-1]]
+        way_home_s = legs[places[-2]][places[-1]]
+        if order and ends[-1] + way_home_s > self._routes[route].end_s:
+            return DayTour(route, order, inf)
+        travel_s += way_home_s
         moved = sum([1 for job in order if self._known[job] not in (-1, route)])
         tour = DayTour(route, order, travel_s / 60.0 + late + moved * self._move_cost)
         tour.places, tour.starts, tour.ends = places, starts, ends
@@ -158,13 +152,13 @@ class DayRouting:
         found.reverse()
         return found
 
+    def may_serve(self, route: int, job: int) -> bool:
+        """Whether the route's worker has the skills for the job, and no pin says otherwise."""
+        worker, pin = self._routes[route].worker, self._jobs[job].pinned
+        return self._jobs[job].skills <= worker.skills and (pin is None or pin.worker in (None, worker.id))
+
     def may_follow(self, route: int, order: tuple[int, ...], job: int) -> bool:
-        """Whether the job can be done after those of the order (which is one that can be done), with the way home."""
-        wanted, pin = self._jobs[job].skills, self._jobs[job].pinned
-        if not wanted <= self._routes[route].worker.skills:
-            return False
-        if pin is not None and pin.worker not in (None, self._routes[route].worker.id):
-            return False
+        """Whether the worker of the route has time for the job after those of the order, and then for the way home."""
         ready_s, place = self._routes[route].ready_s, self._from[route]
         for one in (*order, job):
             start_s = first_start(self._starts[one], ready_s + self._legs[place][self._place[one]])
@@ -179,7 +173,7 @@ class DayRouting:
         spans, work, due_s, weight = self._starts[job], self._work[job], self._due[job], self._weight[job]
         here = self._place[job]
         from_here = legs[here]
-        least, at = float("inf"), -1
+        least, at = inf, -1
         for position in range(len(ends)):
             leg = legs[places[position]]
             ready_s = ends[position] + leg[here]

@@ -74,11 +74,13 @@ def _fit(problem: Problem, worker: Worker, visits: Sequence[Visit], jobs: dict[s
     """Whether the worker can do these visits at their times, but for those that have begun, which are facts."""
     between = problem.travel.between
     free_s, place, within = 0, worker.home, None
+    last = {shift_at(worker, visit.start_s): visit for visit in visits}
     for visit in visits:
         job = jobs[visit.job]
         shift = shift_at(worker, visit.start_s)
         if not begun(problem, job):
-            if shift is None or visit.end_s + between(job.place, worker.home) > shift.end_s:
+            way_home_s = between(job.place, worker.home) if visit is last[shift] else 0
+            if shift is None or visit.end_s + way_home_s > shift.end_s:
                 return False
             if shift != within:
                 free_s, place = max(free_s, shift.start_s), worker.home

@@ -63,7 +63,10 @@ class Routing(Protocol[T]):
         """How many routes there are."""
 
     def tour(self, route: int, order: tuple[int, ...]) -> T:
-        """The tour of these jobs in this order, which must be one that can be done."""
+        """The tour of these jobs in this order; its cost is infinite where that cannot be done.
+
+        Where a way over a third place is shorter than the direct one, a tour may become impossible by losing a job.
+        """
 
     def insertion(self, tour: T, job: int) -> Insertion:
         """The cheapest place for one more job in this tour, or NOWHERE."""

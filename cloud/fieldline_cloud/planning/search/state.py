@@ -1,6 +1,7 @@
 """A solution of the search: a tour for each route, and the jobs that are in none."""
 
 from collections.abc import Iterable
+from math import inf
 from typing import Generic, TypeVar
 
 from fieldline_cloud.planning.search.routing import Routing, Tour
@@ -65,12 +66,15 @@ class State(Generic[T]):
         return State(self.tours[:], self.where[:], self.left_out[:], self.cost)
 
     def take_out(self, known: Tours[T], jobs: Iterable[int]) -> None:
-        """Leave these jobs out."""
+        """Leave these jobs out, and all of a tour that cannot be done without them."""
         skip_cost, where, tours = known.routing.skip_cost, self.where, self.tours
         gone = {job for job in jobs if where[job] >= 0}
         for route in {where[job] for job in gone}:
             before = tours[route]
             after = known.get(route, tuple([job for job in before.order if job not in gone]))
+            if after.cost == inf:
+                gone.update(after.order)
+                after = known.get(route, ())
             tours[route] = after
             self.cost += after.cost - before.cost
         for job in sorted(gone):

@@ -1,0 +1,56 @@
+"""Thousands of small random problems, each plan judged by a checker that shares no rule with the planner."""
+
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+
+from fieldline_cloud.planning.greedy import earliest_due_date
+from fieldline_cloud.planning.improve import improve
+from fieldline_cloud.planning.insert import insert
+from fieldline_cloud.planning.model import Plan, SearchSettings
+from tests.unit.cloud.planning.cases import later, small_problem
+from tests.unit.cloud.planning.checker import faults, untrue_reasons
+
+
+def after(steps: int) -> Callable[[], bool]:
+    asked = count()
+    return lambda: next(asked) >= steps
+
+
+@pytest.mark.parametrize("block", range(8))
+def test_a_dispatchers_plan_breaks_no_rule(block: int) -> None:
+    for seed in range(block * 150, block * 150 + 150):
+        problem = small_problem(seed)
+
+        plan = earliest_due_date(problem)
+
+        assert faults(problem, plan, Plan()) == [], seed
+
+
+@pytest.mark.parametrize("block", range(8))
+def test_an_insertion_breaks_no_rule_and_leaves_out_nothing_without_a_true_reason(block: int) -> None:
+    for seed in range(block * 150, block * 150 + 150):
+        problem = small_problem(seed)
+        before = earliest_due_date(problem)
+        changed = later(problem, before, seed)
+
+        plan = insert(changed, before, changed.jobs[-1])
+
+        assert faults(changed, plan, before) == [], seed
+        assert untrue_reasons(changed, plan, before) == [], seed
+
+
+@pytest.mark.parametrize("block", range(8))
+def test_a_search_breaks_no_rule_and_leaves_out_nothing_without_a_true_reason(block: int) -> None:
+    for seed in range(block * 50, block * 50 + 50):
+        problem = small_problem(seed)
+        before = improve(problem, Plan(), settings=SearchSettings(), expired=after(15), seed=seed)
+        changed = later(problem, before, seed)
+
+        plan = improve(changed, before, settings=SearchSettings(), expired=after(15), seed=seed)
+
+        assert faults(problem, before, Plan()) == [], seed
+        assert untrue_reasons(problem, before, Plan()) == [], seed
+        assert faults(changed, plan, before) == [], seed
+        assert untrue_reasons(changed, plan, before) == [], seed
