@@ -43,6 +43,8 @@ def kept_visits(problem: Problem, plan: Plan) -> dict[str, list[Visit]]:
             kept[pin.worker].append(Visit(job.id, pin.worker, pin.start_s, end_s, 0))
         elif pin.start_s < problem.frozen_until_s:
             pinned.append((pin.start_s, job, pin.worker))
+    for facts in kept.values():
+        facts.sort(key=lambda visit: (visit.start_s, visit.end_s))
     known = {job.id for _, job, _ in pinned} | {visit.job for visits in kept.values() for visit in visits}
     frozen = [
         (visit.start_s, jobs[visit.job], visit.worker)

@@ -104,7 +104,11 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Travel:
-    """Travel times in seconds between places: of the pair, else of the pair the other way round, else `default_s`."""
+    """Travel times in seconds between places: of the pair, else of the pair the other way round, else `default_s`.
+
+    They should be those of the fastest way. Where a detour over a third place is faster than the direct way no plan
+    breaks a rule either, but a job may be left out that the detour had made possible.
+    """
 
     seconds: Mapping[tuple[str, str], int] = field(default_factory=dict)
     default_s: int = 0

@@ -23,6 +23,8 @@ _RUINS: tuple[tuple[Ruin[Tour], float], ...] = (
     (whole_tours, 0.1),
 )
 _REGRET = 0.15  # share of steps that recreate by regret, which is slower than in turn
+_SEEKING = 0.5
+"""While hotter than that the search looks for room for jobs that are left out, whatever it costs otherwise."""
 _AMOUNT = 10
 """Jobs taken out on average. Ten is what the paper on strings found best for a thousand jobs as for a hundred."""
 
@@ -45,7 +47,7 @@ def anneal(start: State[T], known: Tours[T], *, schedule: Schedule, random: Rand
         if (
             worse < 0
             or random.random() < exp(-worse / (hot * factor))
-            or (current.left_out and _less_missed(candidate, current, absences))
+            or (factor > _SEEKING and current.left_out and _less_missed(candidate, current, absences))
         ):
             current = candidate
             if candidate.cost < best.cost - 1e-9:

@@ -12,13 +12,19 @@ _PLACES = ("gate", "hall", "mill", "pier")
 _SKILLS = ("pumps", "drives", "welding")
 
 
-def small_problem(seed: int) -> Problem:
-    """Up to 9 jobs and 4 workers on 2 days of 100 s."""
+def small_problem(seed: int, *, detours: bool = False) -> Problem:
+    """Up to 9 jobs and 4 workers on 2 days of 100 s. `detours`: the direct way between places may not be the shortest."""
     random = Random(seed)
-    travel = Travel(
-        {(one, other): random.randint(0, 12) for one in _PLACES for other in _PLACES if one < other},
-        default_s=random.choice((0, 5)),
-    )
+    where = {place: (random.randint(0, 8), random.randint(0, 8)) for place in _PLACES}
+    ways = {
+        (one, other): random.randint(0, 12)
+        if detours
+        else abs(where[one][0] - where[other][0]) + abs(where[one][1] - where[other][1])
+        for one in _PLACES
+        for other in _PLACES
+        if one < other
+    }
+    travel = Travel(ways)
     workers = tuple(_worker(f"w{number}", random) for number in range(random.randint(0, 4)))
     jobs = tuple(_job(f"j{number}", random, len(workers)) for number in range(random.randint(0, 9)))
     return Problem(jobs, workers, travel)

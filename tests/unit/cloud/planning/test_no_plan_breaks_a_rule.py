@@ -21,7 +21,7 @@ def after(steps: int) -> Callable[[], bool]:
 @pytest.mark.parametrize("block", range(8))
 def test_a_dispatchers_plan_breaks_no_rule(block: int) -> None:
     for seed in range(block * 150, block * 150 + 150):
-        problem = small_problem(seed)
+        problem = small_problem(seed, detours=True)
 
         plan = earliest_due_date(problem)
 
@@ -39,6 +39,19 @@ def test_an_insertion_breaks_no_rule_and_leaves_out_nothing_without_a_true_reaso
 
         assert faults(changed, plan, before) == [], seed
         assert untrue_reasons(changed, plan, before) == [], seed
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_no_rule_is_broken_where_a_detour_is_shorter_than_the_direct_way(block: int) -> None:
+    for seed in range(block * 50, block * 50 + 50):
+        problem = small_problem(seed, detours=True)
+        before = insert(problem, Plan(), problem.jobs[0]) if problem.jobs else Plan()
+        changed = later(problem, before, seed)
+
+        plan = improve(changed, before, settings=SearchSettings(), expired=after(20), seed=seed)
+
+        assert faults(problem, before, Plan()) == [], seed
+        assert faults(changed, plan, before) == [], seed
 
 
 @pytest.mark.parametrize("block", range(8))
