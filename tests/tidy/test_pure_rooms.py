@@ -161,6 +161,7 @@ PURE = [
     "cloud/fieldline_cloud/demo/ledger.py",
     "cloud/fieldline_cloud/demo/report.py",
     "cloud/fieldline_cloud/demo/view.py",
+    "cloud/fieldline_cloud/prognosis/tags.py",
 ]
 
 OUTSIDE = {

@@ -1,0 +1,1 @@
+"""Remaining useful life with its uncertainty: from a trend towards a limit, or from machines that failed before."""
