@@ -70,6 +70,7 @@ async def publishes() -> None:
         await runtime.publish("a/b", b"bytes", wait=False)
         await runtime.publish("a/b", b"bytes", ttl_s=60, volatile=True)
         await runtime.publish_batch("a/b", [b"one", "two"], headers={"h": "v"}, ttl_s=60)
+        await runtime.publish_readings("readings/s/a/d", [Reading("t", 0, 1.5)], key="d", ttl_s=60, stored=True)
         assert_type(await runtime.publish_with_ack("a/b", "text", timeout_s=5), Handled)
         await runtime.publish_with_ack("a/b", "text")  # type: ignore[call-arg]  # how long to wait must be said
         await runtime.flush()

@@ -1,4 +1,4 @@
-"""Messages of one topic and key on their way into one frame. Pure."""
+"""Messages, or a block of readings, of one topic and key on their way into one frame. Pure."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 from fieldline.client.coalescing import BATCH_BYTES_MAX
 from fieldline.errors import LimitError
 from fieldline.topics import check_topic
-from fieldline.wire.frames import build_frame, check_headers, check_key, close_messages
+from fieldline.wire.frames import ENCODING_READINGS, build_frame, check_headers, check_key, close_messages
 
 __all__ = ["MESSAGE_OVERHEAD_BYTES", "Batch", "Now", "message_bytes", "open_batch"]
 
@@ -35,6 +35,8 @@ class Batch:
     size_bytes: int = 0
     count: int = 0
     """Messages in it, once it has been closed."""
+    readings: int = 0
+    """Readings in it; above 0 its only content is their encoded block."""
     sequence: int = 0
     """Of its frame, once it has one; a volatile one never has."""
     sealed: bool = False
@@ -44,9 +46,13 @@ class Batch:
 
     def close(self, sequence: int, *, compress_from_bytes: int | None) -> bytes:
         """Its frame; the contents are let go. Sequence 0: volatile."""
-        encoding, body = close_messages(self.contents, self.headers, compress_from_bytes=compress_from_bytes)
+        encoding: int = ENCODING_READINGS
+        if self.readings:
+            body = self.contents[0]
+        else:
+            encoding, body = close_messages(self.contents, self.headers, compress_from_bytes=compress_from_bytes)
         self.sequence = sequence
-        self.count = len(self.contents)
+        self.count = self.readings or len(self.contents)
         self.contents, self.headers = [], {}
         return build_frame(
             topic=self.topic,

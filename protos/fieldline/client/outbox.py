@@ -111,6 +111,18 @@ class Outbox:
             self._seal(place)
         return batch
 
+    def add_readings(self, topic: str, key: str, body: bytes, count: int, *, ttl_ms: int = 0) -> Batch:
+        """Put a block of `count` encoded readings behind what waits there: a sealed batch of its own. Raises as add."""
+        place = (topic, key)
+        batch = self._new_batch(place, len(body), ttl_ms, receipt=False)
+        batch.contents.append(body)
+        batch.readings = count
+        batch.size_bytes = len(body)
+        self._bytes += len(body)
+        self._messages += count
+        self._seal(place)
+        return batch
+
     def due_in_s(self, now_s: float) -> float | None:
         """Seconds until `take` has something new to give: 0 at once, None when nothing is waiting."""
         if self._sealed:

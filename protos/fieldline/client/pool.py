@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from fieldline.client.receipts import Handled
 from fieldline.client.runtime import Runtime
 from fieldline.client.spread import Spread
 from fieldline.errors import Closed, FieldlineError, LimitError
+from fieldline.model import Reading
 from fieldline.topics import check_name
 
 __all__ = ["PoolStatistics", "RuntimePool"]
@@ -158,6 +159,25 @@ class RuntimePool:
         """As `Runtime.publish_batch`, over one of the connections."""
         async with self._connection(topic, key) as runtime:
             batch = await runtime._accept_many(topic, contents, key=key, headers=headers, ttl_s=ttl_s)
+            if batch is None:
+                return
+            self._spread.note(topic, key, batch)
+            if stored:
+                await runtime._source.stored(batch)
+
+    async def publish_readings(
+        self,
+        topic: str,
+        readings: Sequence[Reading],
+        *,
+        key: str = "",
+        ttl_s: float | None = None,
+        stored: bool = False,
+        wait: bool = True,
+    ) -> None:
+        """As `Runtime.publish_readings`, over one of the connections."""
+        async with self._connection(topic, key) as runtime:
+            batch = await runtime._accept_readings(topic, readings, key=key, ttl_s=ttl_s, wait=wait)
             if batch is None:
                 return
             self._spread.note(topic, key, batch)

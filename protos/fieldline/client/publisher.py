@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fieldline import tracing
 from fieldline.client.batch import Batch
@@ -13,6 +13,8 @@ from fieldline.client.outbox_source import OutboxSource
 from fieldline.client.producer import FrameProducer
 from fieldline.client.receipts import Handled
 from fieldline.errors import AckTimeout, BufferFull, Closed
+from fieldline.model import Reading
+from fieldline.wire.readings import encode_readings
 
 __all__ = ["Publisher"]
 
@@ -102,6 +104,26 @@ class Publisher:
         if batch is not None and stored:
             await self._source.stored(batch)
 
+    async def publish_readings(
+        self,
+        topic: str,
+        readings: Sequence[Reading],
+        *,
+        key: str = "",
+        ttl_s: float | None = None,
+        stored: bool = False,
+        wait: bool = True,
+    ) -> None:
+        """Publish readings as gateways do: one frame, which subscribers open with `Delivery.readings()`.
+
+        Otherwise as `publish`, behind what was published to that topic and key before. Nothing to publish is no error.
+        Raises LimitError for more readings than one frame holds, and ValueError or TypeError for a reading that has no
+        form on the wire.
+        """
+        batch = await self._accept_readings(topic, readings, key=key, ttl_s=ttl_s, wait=wait)
+        if batch is not None and stored:
+            await self._source.stored(batch)
+
     async def publish_with_ack(
         self,
         topic: str,
@@ -179,6 +201,21 @@ class Publisher:
         finally:
             if batch is not None:  # also what was accepted before one that is refused
                 self._wake()
+        return batch
+
+    async def _accept_readings(
+        self, topic: str, readings: Sequence[Reading], *, key: str, ttl_s: float | None, wait: bool
+    ) -> Batch | None:
+        """The batch the readings are in; None if there were none."""
+        self._check_open()
+        if not readings:
+            return None
+        body = encode_readings(readings)
+        ttl_ms = 0 if ttl_s is None else ttl_to_ms(ttl_s)
+        if not self._outbox.has_room:
+            await self._room(wait)
+        batch = self._outbox.add_readings(topic, key, body, len(readings), ttl_ms=ttl_ms)
+        self._wake()
         return batch
 
     async def _with_ack(

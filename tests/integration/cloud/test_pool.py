@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldline import BadName, Closed, Coalescing, Handled, LimitError, Refused, Runtime, RuntimePool, Start
+from fieldline import BadName, Closed, Coalescing, Handled, LimitError, Reading, Refused, Runtime, RuntimePool, Start
 from fieldline.testing import HubProcess
 from fieldline_cloud.hub import Hub
 from tests.integration.cloud.harness import DEADLINE_S, address, running_hub, until
@@ -42,6 +42,17 @@ async def test_nothing_is_connected_before_it_is_needed_and_everything_is_stored
     }
     with pytest.raises(Closed):
         await pool.publish("t", "x")
+
+
+async def test_a_pool_publishes_readings_as_a_runtime_does(hub: Hub) -> None:
+    said = [Reading("vibration", 1_000, 2.5)]
+    async with RuntimePool(address(hub), name="pool") as pool:
+        await pool.publish_readings("r/a", [])
+        await pool.publish_readings("r/a", said, stored=True)
+    async with Runtime(address(hub), name="test") as runtime, runtime.subscribe("r/#", start=Start.EARLIEST) as frames:
+        delivery = await frames.next_delivery()
+    assert delivery is not None
+    assert delivery.readings() == said
 
 
 async def test_order_holds_for_every_topic_and_key_while_several_connections_work(hub: Hub) -> None:

@@ -17,9 +17,12 @@ from fieldline import (
     LimitError,
     Nacked,
     NoReceiver,
+    Quality,
+    Reading,
     Runtime,
     Start,
 )
+from fieldline.limits import BATCH_READINGS_MAX
 from fieldline.testing import HubProcess
 from fieldline.v1 import hub_pb2
 from fieldline_cloud.hub import Hub
@@ -38,6 +41,34 @@ async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
 async def runtime(hub: Hub) -> AsyncIterator[Runtime]:
     async with Runtime(address(hub), name="agent") as runtime:
         yield runtime
+
+
+# Readings.
+
+
+async def test_readings_arrive_as_one_frame_of_readings(hub: Hub, runtime: Runtime) -> None:
+    said = [Reading("vibration", 1_000, 2.5), Reading("vibration", 2_000, None, Quality.BAD), Reading("text", 5, "on")]
+
+    await runtime.publish("r/a", "before", key="a")
+    await runtime.publish_readings("r/a", said, key="a", stored=True)
+    await runtime.publish_readings("r/a", [], stored=True)
+
+    async with runtime.subscribe("r/#", start=Start.EARLIEST) as frames:
+        first, second = await frames.next_delivery(), await frames.next_delivery()
+    assert first is not None
+    assert second is not None
+    assert [message.content for message in first.messages()] == [b"before"]
+    assert sorted(second.readings(), key=lambda each: each.at_ns) == sorted(said, key=lambda each: each.at_ns)
+    assert (second.topic, second.key, runtime.messages_waiting) == ("r/a", "a", 0)
+
+
+async def test_more_readings_than_a_frame_holds_are_refused(runtime: Runtime) -> None:
+    too_many = [Reading("t", n, n) for n in range(BATCH_READINGS_MAX + 1)]
+
+    with pytest.raises(LimitError, match="65537"):
+        await runtime.publish_readings("r/a", too_many)
+
+    assert runtime.messages_waiting == 0
 
 
 # Acknowledged by a subscriber.

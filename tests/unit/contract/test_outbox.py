@@ -13,7 +13,9 @@ from fieldline.client.coalescing import Coalescing, ttl_to_ms
 from fieldline.client.outbox import Outbox
 from fieldline.errors import BadTopic, LimitError
 from fieldline.limits import FRAME_BYTES_MAX
-from fieldline.wire.frames import check_frame, close_messages, open_messages, parse_frame
+from fieldline.model import Reading
+from fieldline.wire.frames import ENCODING_READINGS, check_frame, close_messages, open_messages, parse_frame
+from fieldline.wire.readings import encode_readings
 
 PLACES = [("a", ""), ("a", "k"), ("b/c", "")]
 
@@ -45,7 +47,7 @@ def take(outbox: Outbox, after: int = 0, now_s: float = 0.0) -> list[tuple[int, 
 def contents(data: bytes) -> list[bytes]:
     frame = parse_frame(data)
     check_frame(frame)
-    return list(open_messages(frame)[0])
+    return [frame.body] if frame.encoding == ENCODING_READINGS else list(open_messages(frame)[0])
 
 
 class OutboxMachine(RuleBasedStateMachine):
@@ -92,6 +94,14 @@ class OutboxMachine(RuleBasedStateMachine):
         if waits:
             self.waiters.append(waiter := object())
             batch.waiters.append(waiter)
+
+    @rule(place=st.sampled_from(PLACES), size=st.integers(0, 50))
+    def publish_readings(self, place: tuple[str, str], size: int) -> None:
+        if not self.outbox.has_room:
+            return
+        body = b"%d;" % next(self.numbers) + b"." * size
+        assert self.outbox.add_readings(*place, body, 1).sealed
+        self.added[place].append(body)
 
     @rule(frames_max=st.integers(1, 5), bytes_max=st.integers(1, 400))
     def send(self, frames_max: int, bytes_max: int) -> None:
@@ -188,6 +198,18 @@ def test_a_linger_holds_messages_back_until_it_is_over() -> None:
     assert take(outbox, now_s=1.005) == []
     assert outbox.due_in_s(1.005) == pytest.approx(0.005)
     assert len(take(outbox, now_s=1.0101)) == 1
+
+
+def test_readings_are_a_frame_of_their_own_behind_what_waited_before() -> None:
+    outbox = outbox_of(Coalescing(linger_ms=1e6))
+    body = encode_readings([Reading("t", 1, 20.5), Reading("t", 2, 20.6)])
+    add(outbox, b"before")
+    outbox.add_readings("a", "", body, 2)
+    assert outbox.messages_waiting == 3
+    assert [contents(data) for _, data in take(outbox)] == [[b"before"], [body]]
+    assert (parse_frame(take(outbox)[1][1]).count, outbox.messages_waiting) == (2, 3)
+    outbox.acknowledged(2)
+    assert (outbox.messages_waiting, outbox.bytes_waiting) == (0, 0)
 
 
 def test_a_full_batch_does_not_wait_for_its_linger() -> None:
