@@ -161,7 +161,11 @@ PURE = [
     "cloud/fieldline_cloud/demo/ledger.py",
     "cloud/fieldline_cloud/demo/report.py",
     "cloud/fieldline_cloud/demo/view.py",
+    "cloud/fieldline_cloud/prognosis/degradation.py",
+    "cloud/fieldline_cloud/prognosis/indicator.py",
+    "cloud/fieldline_cloud/prognosis/passage.py",
     "cloud/fieldline_cloud/prognosis/tags.py",
+    "cloud/fieldline_cloud/prognosis/trend.py",
 ]
 
 OUTSIDE = {

@@ -16,7 +16,8 @@ hours = st.floats(min_value=0, max_value=1e6)
 
 @given(st.lists(hours, min_size=3, max_size=3).map(sorted), st.integers(0, T0), st.text(max_size=50))
 def test_a_prognosis_survives_the_wire(quantiles: list[float], since_ns: int, trend: str) -> None:
-    said = Prognosis(*quantiles, since_ns=since_ns, trend=trend, at_ns=T0)
+    p10_h, p50_h, p90_h = quantiles
+    said = Prognosis(p10_h, p50_h, p90_h, since_ns=since_ns, trend=trend, at_ns=T0)
 
     body = encode_readings(prognosis_readings("vibration", said, T0))
 
