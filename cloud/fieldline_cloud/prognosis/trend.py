@@ -4,9 +4,9 @@ A curve is `a + b g(t)` with g zero up to an onset and then straight, a power of
 Gebraeel, M. A. Lawley, R. Li, J. K. Ryan, "Residual-life distributions from component degradation signals: a Bayesian
 approach", IIE Transactions 37 (2005). For a given onset and shape it is linear in (a, b), so that every combination on
 a grid has a posterior in closed form; combinations are weighted by their evidence (Schwarz's approximation; J. A.
-Hoeting et al., "Bayesian model averaging", Statistical Science 14 (1999)). What stands against them is a level without a trend, and
-a level that changed once: another load, another sensor. The errors are correlated (load, temperature, time of day),
-so n readings count as n (1 - r) / (1 + r), r being the residuals' correlation from one point to the next.
+Hoeting et al., "Bayesian model averaging", Statistical Science 14 (1999)). What stands against them is a level without
+a trend, and a level that changed once: another load, another sensor. The errors are correlated (load, temperature, time
+of day), so n readings count as n (1 - r) / (1 + r), r being the residuals' correlation from one point to the next.
 """
 
 import math
