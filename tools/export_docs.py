@@ -32,7 +32,7 @@ import fieldline
 from fieldline import limits
 from fieldline.config import FileSettings
 from fieldline.v1 import hub_pb2
-from fieldline_cloud.agents.anomaly.monitor import AnomalyStats
+from fieldline_cloud.agents.anomaly.stats import AnomalyStats
 from fieldline_cloud.agents.maintenance.book import MaintenanceStats
 from fieldline_cloud.agents.metrics import StatsCollector
 from fieldline_cloud.hub import Hub, HubSettings

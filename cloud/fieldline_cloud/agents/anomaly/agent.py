@@ -17,8 +17,9 @@ from fieldline import Start
 from fieldline.errors import BadName, DecodeError
 from fieldline.model import Alert, DeviceId
 from fieldline_cloud.agents import outbox
-from fieldline_cloud.agents.anomaly.monitor import AnomalyStats, Monitor
+from fieldline_cloud.agents.anomaly.monitor import Monitor
 from fieldline_cloud.agents.anomaly.settings import AnomalySettings
+from fieldline_cloud.agents.anomaly.stats import AnomalyStats
 from fieldline_cloud.agents.anomaly.store import AnomalyStore, Seen
 from fieldline_cloud.agents.bus import Bus, FrameIn, FramesIn
 

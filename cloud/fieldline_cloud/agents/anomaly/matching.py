@@ -1,13 +1,21 @@
 """Which rules are for which tag. Pure. Asked once per tag; the answer is kept by the monitor."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
+from typing import Any, Final
 
 from fieldline.errors import BadName
 from fieldline.model import DeviceId
-from fieldline_cloud.agents.anomaly.rules import Range, Rate, Stale
+from fieldline_cloud.agents.anomaly.rules.base import Rule
+from fieldline_cloud.agents.anomaly.rules.deviation import Deviation
+from fieldline_cloud.agents.anomaly.rules.flatline import Flatline
+from fieldline_cloud.agents.anomaly.rules.limits import Range
+from fieldline_cloud.agents.anomaly.rules.quality import QualityRule
+from fieldline_cloud.agents.anomaly.rules.rate import Rate
+from fieldline_cloud.agents.anomaly.rules.stale import Stale
+from fieldline_cloud.agents.anomaly.suppression import Suppress
 
-__all__ = ["RuleBook", "RuleEntry", "RuleSet", "TagPattern", "check_pattern"]
+__all__ = ["KINDS", "RuleBook", "RuleEntry", "RuleSet", "TagPattern", "check_pattern"]
 
 
 def check_pattern(device: str) -> str:
@@ -35,28 +43,38 @@ class TagPattern:
 
 
 @dataclass(frozen=True, slots=True)
-class RuleEntry:
-    """One entry of the configuration."""
-
-    pattern: TagPattern
-    range: Range | None = None
-    rate: Rate | None = None
-    stale: Stale | None = None
-    without: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
 class RuleSet:
-    """The rules of one tag: at most one of each kind."""
+    """The rules of one tag, at most one of each kind, and what suppresses their alarms."""
 
     range: Range | None = None
     rate: Rate | None = None
+    flatline: Flatline | None = None
+    deviation: Deviation | None = None
+    quality: QualityRule | None = None
     stale: Stale | None = None
+    suppress_while: Suppress | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to watch."""
-        return self.range is None and self.rate is None and self.stale is None
+        return not self.rules()
+
+    def rules(self) -> dict[str, Rule]:
+        """The rules by their kind."""
+        return {kind: rule for kind in KINDS if (rule := getattr(self, kind)) is not None}
+
+
+KINDS: Final = tuple(one.name for one in fields(RuleSet) if one.name != "suppress_while")
+"""Kinds of rule, in the order in which a reading meets them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleEntry:
+    """One entry of the configuration."""
+
+    pattern: TagPattern
+    rules: RuleSet = field(default_factory=RuleSet)
+    without: frozenset[str] = frozenset()
 
 
 class RuleBook:
@@ -67,14 +85,14 @@ class RuleBook:
 
     def rules_for(self, device: DeviceId, tag: str) -> RuleSet:
         """The rules of a tag."""
-        fitting = [entry for entry in self._entries if entry.pattern.matches(device, tag)]
-        found: dict[str, Range | Rate | Stale | None] = {}
-        for entry in fitting:
-            for kind in ("range", "rate", "stale"):
-                rule = getattr(entry, kind)
-                if rule is not None or kind in entry.without:
-                    found.setdefault(kind, rule)
-        return RuleSet(**found)  # type: ignore[arg-type]  # each kind holds its own class
+        found: dict[str, Any] = {}
+        for entry in self._entries:
+            if entry.pattern.matches(device, tag):
+                for kind in (*KINDS, "suppress_while"):
+                    rule = getattr(entry.rules, kind)
+                    if rule is not None or kind in entry.without:
+                        found.setdefault(kind, rule)
+        return RuleSet(**found)
 
 
 def _level_matches(pattern: str, given: str) -> bool:

@@ -1,295 +1,201 @@
-"""All tags under watch: readings and ticks in, alerts out. Pure: no clock, no disk, no network.
+"""All tags under watch: readings, ticks and findings in, alerts out. Pure: no clock, no disk, no network.
 
-Which readings count:
-    bad quality, no value, a repeated last value, NaN, infinity   for nothing; the tag has "no good value"
-    text, true and false                                          against silence; not for range and rate
-    older than the reading before, before 1970, after 2116        against silence; not for range and rate
-    more than 60 s older                                          the clock was set back: all goes on there
+What is kept of a tag across a restart is one `TagState`: its rules, its findings, and its alarms with all that people
+have said of them. So a device moves to another process with its tags' states, and nothing else.
 """
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 
-from fieldline.model import Alert, AlertState, DeviceId, Evidence, Quality, Reading
-from fieldline.wire.plant import MESSAGE_BYTES_MAX, TAG_BYTES_MAX
+from fieldline.errors import BadName, LimitError
+from fieldline.model import Alert, AlertState, DeviceId, Evidence, Reading
+from fieldline.wire.plant import TAG_BYTES_MAX, encode_alert
+from fieldline_cloud.agents.anomaly.alarms.board import AlarmBoard, BoardSpec
+from fieldline_cloud.agents.anomaly.alarms.record import bounded
+from fieldline_cloud.agents.anomaly.finding import Finding
 from fieldline_cloud.agents.anomaly.matching import RuleBook, RuleSet
-from fieldline_cloud.agents.anomaly.rules import RangeWatch, RateWatch, StaleWatch, Transition
-from fieldline_cloud.agents.anomaly.state import Alarm, Change
+from fieldline_cloud.agents.anomaly.rules.base import Transition
+from fieldline_cloud.agents.anomaly.state import Change
+from fieldline_cloud.agents.anomaly.stats import AnomalyStats
+from fieldline_cloud.agents.anomaly.tag import AT_NS_MAX, TagState, TagWatch
 
-__all__ = ["AnomalyStats", "Monitor", "TagState", "TagWatch"]
+__all__ = ["Monitor"]
 
 log = logging.getLogger(__name__)
 
-SET_BACK_NS: Final = 60 * 1_000_000_000
-"""A reading older than its predecessor by more than this is a clock that was set back, not a late reading."""
 TICK_GAP_NS_MAX: Final = 5 * 1_000_000_000
 """Ticks further apart mean that the agent stood still or its clock jumped: silence is counted afresh."""
-AT_NS_MAX: Final = 1 << 62
-"""Readings that claim to be from after the year 2116 are not judged."""
-_UNCERTAIN: Final = int(Quality.UNCERTAIN)
-_BAD: Final = int(Quality.BAD)
 
 
 @dataclass(slots=True)
-class AnomalyStats:
-    """Counters since the start; plain integers, cheap to keep."""
+class _Device:
+    """What is known of one device. A tag without a rule is None, so that it is looked up once."""
 
-    frames: int = 0
-    frames_repeated: int = 0
-    frames_undecodable: int = 0
-    frames_misplaced: int = 0
-    readings: int = 0
-    readings_not_good: int = 0
-    readings_not_finite: int = 0
-    readings_not_numeric: int = 0
-    readings_late: int = 0
-    clocks_set_back: int = 0
-    readings_refused: int = 0
-    graces: int = 0
-    alerts_raised: int = 0
-    alerts_cleared: int = 0
-    saves: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class TagState:
-    """What is kept of one tag across a restart."""
-
-    device: DeviceId
-    tag: str
-    last_at_ns: int
-    rules: dict[str, Any]
-
-
-class TagWatch:
-    """The rules of one tag and what they remember."""
-
-    __slots__ = (
-        "_changed",
-        "_stats",
-        "arrived_ns",
-        "device",
-        "is_changed",
-        "last_at_ns",
-        "range",
-        "rate",
-        "stale",
-        "tag",
-    )
-
-    def __init__(
-        self, device: DeviceId, tag: str, rules: RuleSet, *, changed: list["TagWatch"], stats: AnomalyStats
-    ) -> None:
-        self.device = device
-        self.tag = tag
-        self.range = RangeWatch(rules.range) if rules.range else None
-        self.rate = RateWatch(rules.rate) if rules.rate else None
-        self.stale = StaleWatch(rules.stale) if rules.stale else None
-        self.last_at_ns = 0
-        self.arrived_ns = 0
-        self.is_changed = False
-        self._changed = changed
-        self._stats = stats
-
-    def update(self, at_ns: int, value: object, quality: int, now_ns: int) -> list[Transition] | None:
-        """Take one reading; None where nothing was raised or cleared, which is nearly always."""
-        if type(value) is float and quality < _UNCERTAIN and value - value == 0.0:
-            number: float | None = value  # the short way for what comes nearly always
-        else:
-            good, number = self._sorted_out(value, quality)
-            if not good:
-                return None
-        self.arrived_ns = now_ns
-        found: list[Transition] | None = None
-        if self.stale is not None and self.stale.alarm.is_raised:
-            found = self._add(found, self.stale.arrived(now_ns))
-        if number is None:
-            return found
-        if not self.last_at_ns <= at_ns <= AT_NS_MAX and not self._accept_odd(at_ns):
-            return found
-        self.last_at_ns = at_ns
-        if self.range is not None:
-            transitions = self.range.update(at_ns, number)
-            if transitions is not None:
-                self.mark()
-                found = (found or []) + transitions if transitions else found
-        if self.rate is not None:
-            if not self.is_changed:
-                self.mark()
-            found = self._add(found, self.rate.update(at_ns, number))
-        return found
-
-    def tick(self, now_ns: int, grace_ns: int) -> Transition | None:
-        """Judge the silence of the tag, but none before `grace_ns`."""
-        if self.stale is None:
-            return None
-        last_ns = self.arrived_ns if grace_ns <= self.arrived_ns <= now_ns else grace_ns
-        transition = self.stale.tick(now_ns, last_ns)
-        if transition:
-            self.mark()
-        return transition
-
-    def alarms(self) -> dict[str, Alarm]:
-        """Every alarm by the name of its rule."""
-        found = dict(self.range.alarms()) if self.range else {}
-        if self.rate:
-            found["rate"] = self.rate.alarm
-        if self.stale:
-            found["stale"] = self.stale.alarm
-        return found
-
-    def mark(self) -> None:
-        """There is something to save."""
-        if not self.is_changed:
-            self.is_changed = True
-            self._changed.append(self)
-
-    def snapshot(self) -> TagState:
-        """What `restore` needs."""
-        rules: dict[str, Any] = {}
-        if self.range:
-            rules["range"] = self.range.snapshot()
-        if self.rate:
-            rules["rate"] = self.rate.snapshot()
-        if self.stale:
-            rules["stale"] = self.stale.alarm.snapshot()
-        return TagState(self.device, self.tag, self.last_at_ns, rules)
-
-    def restore(self, state: TagState) -> None:
-        """Go on where the snapshot was taken, as far as the rules are still the same."""
-        self.last_at_ns = state.last_at_ns
-        if self.range and "range" in state.rules:
-            self.range.restore(state.rules["range"])
-        if self.rate and "rate" in state.rules:
-            self.rate.restore(state.rules["rate"])
-        if self.stale and "stale" in state.rules:
-            self.stale.alarm.restore(state.rules["stale"])
-
-    def _sorted_out(self, value: object, quality: int) -> tuple[bool, float | None]:
-        """Whether this counts as a good value, and its number if it has one."""
-        if value is None or quality >= _BAD or quality == Quality.UNCERTAIN_STALE:
-            self._stats.readings_not_good += 1
-            return False, None
-        if isinstance(value, bool | str):
-            if self.range or self.rate:
-                self._stats.readings_not_numeric += 1
-            return True, None
-        try:
-            number = float(value)  # type: ignore[arg-type]  # what is left is int or float
-        except OverflowError:
-            number = float("inf")
-        if number - number != 0.0:
-            self._stats.readings_not_finite += 1
-            return False, None
-        return True, number
-
-    def _accept_odd(self, at_ns: int) -> bool:
-        if self.last_at_ns - at_ns <= SET_BACK_NS or at_ns < 0:  # late, or beyond AT_NS_MAX, or nonsense
-            self._stats.readings_late += 1
-            return False
-        self._stats.clocks_set_back += 1
-        if self.range:
-            self.range.set_back(at_ns)
-        if self.rate:
-            self.rate.set_back(at_ns)
-        return True
-
-    def _add(self, found: list[Transition] | None, transition: Transition | None) -> list[Transition] | None:
-        if transition is None:
-            return found
-        self.mark()
-        return [*(found or ()), transition]
+    tags: dict[str, TagWatch | None] = field(default_factory=dict)
+    listened_to: dict[str, list[TagWatch]] = field(default_factory=dict)
+    waiting: list[TagWatch] = field(default_factory=list)
+    """Tags whose suppression ends when time passes."""
 
 
 class Monitor:
     """Watches every tag that some rule fits, up to `tags_max` tags; further ones are refused and counted."""
 
-    def __init__(self, book: RuleBook, *, tags_max: int, stats: AnomalyStats | None = None) -> None:
+    def __init__(
+        self, book: RuleBook, *, tags_max: int, stats: AnomalyStats | None = None, board: BoardSpec | None = None
+    ) -> None:
         self.stats = stats or AnomalyStats()
         self.tags = 0
+        self.board = AlarmBoard(board or BoardSpec(), self.stats)
         self._book = book
         self._tags_max = tags_max
-        self._devices: dict[DeviceId, dict[str, TagWatch | None]] = {}
+        self._devices: dict[DeviceId, _Device] = {}
         self._silent: list[TagWatch] = []
         self._changed: list[TagWatch] = []
-        self._raised: dict[str, Alert] = {}
         self._grace_ns = 0
         self._ticked_ns: int | None = None
         self._said_full = False
 
     @property
     def raised(self) -> tuple[Alert, ...]:
-        """Alerts that are raised now."""
-        return tuple(self._raised.values())
+        """What people see as raised now, acknowledged or not."""
+        told = (record.told for record in self.board.records())
+        return tuple(alert for alert in told if alert is not None and alert.state.is_active)
 
     def readings(self, device: DeviceId, readings: Sequence[Reading], now_ns: int) -> list[Alert]:
-        """Take the readings of one frame, which arrived at `now_ns`; return what was raised or cleared."""
+        """Take the readings of one frame, which arrived at `now_ns`; return what is to be told."""
         alerts: list[Alert] = []
-        tags = self._devices.get(device, {})
+        place = self._devices.get(device)
+        if place is None:
+            place = _Device()  # it is kept with its first tag
+        tags = place.tags
         self.stats.readings += len(readings)
         for reading in readings:
             tag = reading.tag
-            watch = tags[tag] if tag in tags else self._new_tag(device, tags, tag, now_ns)
+            watch = tags[tag] if tag in tags else self._new_tag(device, place, tag, now_ns)
             if watch is None:
                 continue
-            transitions = watch.update(reading.at_ns, reading.value, reading.quality, now_ns)
-            if transitions:
-                alerts += [self._alert(watch, transition) for transition in transitions]
+            if watch.listeners or place.waiting:
+                alerts += self._suppress(place, watch, reading, now_ns)
+            for transition in watch.update(reading.at_ns, reading.value, reading.quality, now_ns):
+                alerts += self._tell(watch, transition, now_ns)
+        return alerts
+
+    def judge(self, finding: Finding, now_ns: int) -> list[Alert]:
+        """Take what a learned detector found; return what is to be told.
+
+        Its score is judged as a value is by a limit: 1 and more raises, `finding.rest` and less clears, with its
+        delays. Shelving, suppression and acknowledgement hold for it as for any alarm. A NaN, a moment from another
+        age, or a rule or cause that is no name is refused and counted.
+        """
+        self.stats.findings += 1
+        place = self._devices.get(finding.device) or _Device()
+        watch = place.tags.get(finding.tag)
+        if watch is None and _is_sound(finding):
+            watch = self._new_tag(finding.device, place, finding.tag, now_ns, needed=True)
+        if watch is None or not _is_sound(finding):
+            self.stats.findings_refused += 1
+            return []
+        transition = watch.judge(finding)
+        return [] if transition is None else self._tell(watch, transition, now_ns, learned=True)
+
+    def drop_findings(self, known: frozenset[str], now_ns: int) -> list[Alert]:
+        """Clear the alarms of learned detectors whose rule is not `known`: they are configured no more."""
+        alerts: list[Alert] = []
+        for place in self._devices.values():
+            for watch in place.tags.values():
+                for rule in [] if watch is None else [rule for rule in watch.findings if rule not in known]:
+                    assert watch is not None
+                    del watch.findings[rule]
+                    watch.mark()
+                    if rule in self.board.of_tag((watch.device, watch.tag)):
+                        alerts += self._forget(watch.device, watch.tag, rule, now_ns)
         return alerts
 
     def tick(self, now_ns: int, *, live: bool) -> list[Alert]:
-        """Look for silent tags. While not `live` (no link, or history being read) none is blamed.
-
-        Afterwards, and after the agent itself stood still, each tag has its full time again.
+        """Look for silent tags, and for what time alone ends. While not `live` (no link, or history being read) no tag
+        is blamed. Afterwards, and after the agent itself stood still, each tag has its full time again.
         """
         gap_ns = TICK_GAP_NS_MAX + 1 if self._ticked_ns is None else now_ns - self._ticked_ns
         self._ticked_ns = now_ns
-        if not live or not 0 <= gap_ns <= TICK_GAP_NS_MAX:
+        is_quiet = live and 0 <= gap_ns <= TICK_GAP_NS_MAX
+        alerts = self.board.tick(now_ns, live=is_quiet)
+        if not is_quiet:
             self._grace_ns = now_ns
             self.stats.graces += 1
-            return []
-        alerts = []
+            return alerts
         for watch in self._silent:
             transition = watch.tick(now_ns, self._grace_ns)
             if transition:
-                alerts.append(self._alert(watch, transition))
+                alerts += self._tell(watch, transition, now_ns)
         return alerts
 
     def take_changes(self) -> list[TagState]:
         """What must be saved since the last call."""
-        changed = [watch.snapshot() for watch in self._changed]
+        for device, tag in self.board.changed:
+            place = self._devices.get(device)
+            watch = place.tags.get(tag) if place else None
+            if watch is not None:
+                watch.mark()
+        self.board.changed.clear()
+        changed = [watch.snapshot(self.board.snapshot((watch.device, watch.tag))) for watch in self._changed]
         for watch in self._changed:
             watch.is_changed = False
         self._changed.clear()
         return changed
 
     def restore(self, tags: Iterable[TagState], raised: Iterable[Alert], now_ns: int) -> list[Alert]:
-        """Go on where a former run ended. Returns alerts to clear: their rule is configured no more."""
+        """Go on where a former run ended. Returns alerts to clear: their rule is configured no more.
+
+        `raised` is what an earlier version kept of alarms; all that is known of them now is in `tags`.
+        """
         for state in tags:
-            watch = self._new_tag(state.device, self._devices.get(state.device, {}), state.tag, now_ns)
+            alarms = state.rules.get("alarms", {})
+            needed = bool(alarms or state.rules.get("findings"))
+            place = self._devices.get(state.device) or _Device()
+            watch = self._new_tag(state.device, place, state.tag, now_ns, needed=needed)
             if watch:
                 watch.restore(state)
+                self.board.restore((state.device, state.tag), alarms)
+        for alert in raised:
+            self.board.adopt(alert)
         self.take_changes()
-        self._raised = {alert.fingerprint: alert for alert in raised}
-        orphans = [alert for alert in self._raised.values() if not self._still_raised(alert)]
-        return [self._clear_orphan(alert, now_ns) for alert in orphans]
+        orphans = [record.alert for record in self.board.records() if self._is_orphan(record.alert, record.condition)]
+        return [told for alert in orphans for told in self._forget(alert.device, alert.tag, alert.rule, now_ns)]
 
-    def _new_tag(self, device: DeviceId, tags: dict[str, TagWatch | None], tag: str, now_ns: int) -> TagWatch | None:
+    def watch_of(self, device: DeviceId, tag: str) -> TagWatch | None:
+        """The watch over a tag; None if it is not known or no rule fits it."""
+        place = self._devices.get(device)
+        return place.tags.get(tag) if place else None
+
+    def _new_tag(
+        self, device: DeviceId, place: _Device, tag: str, now_ns: int, *, needed: bool = False
+    ) -> TagWatch | None:
+        """Begin to watch a tag; None if no rule fits it, nobody listens to it and it is not `needed`."""
         if self.tags >= self._tags_max or not 0 < len(tag.encode(errors="replace")) <= TAG_BYTES_MAX:
             self._refuse(device, tag)
             return None
         rules = self._book.rules_for(device, tag)
         watch = None
-        if not rules.is_empty:
-            watch = TagWatch(device, tag, rules, changed=self._changed, stats=self.stats)
-            watch.arrived_ns = now_ns
-            watch.mark()
-            if watch.stale:
-                self._silent.append(watch)
-        self.tags += 1
-        self._devices.setdefault(device, tags)[tag] = watch
+        if not rules.is_empty or needed or tag in place.listened_to:
+            watch = self._watch(device, place, tag, rules, now_ns)
+        self.tags += tag not in place.tags
+        place.tags[tag] = watch
+        self._devices[device] = place
+        return watch
+
+    def _watch(self, device: DeviceId, place: _Device, tag: str, rules: RuleSet, now_ns: int) -> TagWatch:
+        watch = TagWatch(device, tag, rules, changed=self._changed, stats=self.stats)
+        watch.arrived_ns = now_ns
+        watch.mark()
+        if watch.stale:
+            self._silent.append(watch)
+        watch.listeners = place.listened_to.setdefault(tag, [])
+        for other in watch.listens_to:
+            place.listened_to.setdefault(other, []).append(watch)
+            if place.tags.get(other, watch) is None:  # it was of no interest until now
+                place.tags[other] = self._watch(device, place, other, RuleSet(), now_ns)
         return watch
 
     def _refuse(self, device: DeviceId, tag: str) -> None:
@@ -301,10 +207,37 @@ class Monitor:
                 extra={"tag": tag[:80], "device": str(device), "tags": self.tags, "tags_max": self._tags_max},
             )
 
-    def _alert(self, watch: TagWatch, transition: Transition) -> Alert:
+    def _suppress(self, place: _Device, heard: TagWatch, reading: Reading, now_ns: int) -> list[Alert]:
+        """Tell who listens to a tag what it says, and end what time has ended."""
+        alerts: list[Alert] = []
+        if 0 <= reading.at_ns <= AT_NS_MAX:
+            for watch in [*place.waiting]:
+                if watch.suppression and watch.suppression.pass_to(reading.at_ns):
+                    watch.mark()
+                    alerts += self.board.release((watch.device, watch.tag), now_ns)
+        for watch in heard.listeners:
+            suppression = watch.suppression
+            if watch.hear(heard.tag, reading) and suppression is not None:
+                alerts += self._switch(watch, now_ns)
+        place.waiting = [
+            watch for watch in {*place.waiting, *heard.listeners} if watch.suppression and watch.suppression.may_end
+        ]
+        return alerts
+
+    def _switch(self, watch: TagWatch, now_ns: int) -> list[Alert]:
+        key = (watch.device, watch.tag)
+        assert watch.suppression is not None
+        if not watch.suppression.is_on:
+            return self.board.release(key, now_ns)
+        rules = [rule for rule in self.board.of_tag(key) if watch.suppresses(rule)]
+        words = watch.suppression.spec.words
+        return [alert for rule in rules for alert in self.board.suppress(key, rule, words, now_ns)]
+
+    def _tell(self, watch: TagWatch, transition: Transition, now_ns: int, *, learned: bool = False) -> list[Alert]:
         evidence: tuple[Evidence, ...] = ()
         if transition.value is not None:
             evidence = (Evidence(watch.tag, transition.at_ns, transition.value, transition.limit),)
+        text = transition.text if learned else f"{watch.tag} {transition.text}"
         alert = Alert(
             device=watch.device,
             tag=watch.tag,
@@ -313,38 +246,52 @@ class Monitor:
             severity=transition.severity,
             state=AlertState.RAISED,
             raised_at_ns=transition.raised_at_ns,
-            message=_bounded(f"{watch.tag} {transition.text}"),
+            message=bounded(text),
             evidence=evidence,
+            confidence=transition.confidence,
+            window=transition.window,
+            band=transition.band,
+            contributions=transition.contributions,
         )
-        if transition.change is Change.RAISED:
-            self.stats.alerts_raised += 1
-            self._raised[alert.fingerprint] = alert
-            return alert
-        # What was raised is what is cleared, even if the rule has been given another cause since.
-        original = self._raised.pop(alert.fingerprint, alert)
-        self.stats.alerts_cleared += 1
-        return _cleared(original, transition.at_ns, alert.message, evidence)
+        if transition.change is Change.CLEARED:
+            return self.board.end(alert, transition.at_ns, now_ns)
+        if transition.change is Change.WORSENED:
+            return self.board.worsen(alert, now_ns)
+        suppression, words = watch.suppression, ""
+        if suppression is not None and suppression.is_on and watch.suppresses(transition.rule):
+            words = suppression.spec.words
+        return self.board.begin(alert, now_ns, latch=transition.latch, learned=learned, suppressed=words)
 
-    def _still_raised(self, alert: Alert) -> bool:
-        watch = self._devices.get(alert.device, {}).get(alert.tag)
+    def _is_orphan(self, alert: Alert, condition: bool) -> bool:
+        """Whether the rule of an alarm is gone, or no longer says what was told."""
+        watch = self.watch_of(alert.device, alert.tag)
         alarm = watch.alarms().get(alert.rule) if watch else None
-        return alarm is not None and alarm.is_raised
+        return alarm is None or (condition and not alarm.is_raised)
 
-    def _clear_orphan(self, alert: Alert, now_ns: int) -> Alert:
-        del self._raised[alert.fingerprint]
-        self.stats.alerts_cleared += 1
-        return _cleared(alert, now_ns, _bounded(f"{alert.tag}: the rule {alert.rule} is no longer configured"), ())
+    def _forget(self, device: DeviceId, tag: str, rule: str, now_ns: int) -> list[Alert]:
+        text = f"{tag}: the rule {rule} is no longer configured"
+        return self.board.forget((device, tag), rule, text, now_ns)
 
 
-def _cleared(alert: Alert, at_ns: int, message: str, evidence: tuple[Evidence, ...]) -> Alert:
-    return replace(
-        alert,
-        state=AlertState.CLEARED,
-        cleared_at_ns=max(at_ns, alert.raised_at_ns),
-        message=message,
-        evidence=evidence,
+def _is_sound(finding: Finding) -> bool:
+    """Whether an alert can be made of it: what no receiver would take is refused here, not stuck in the outbox."""
+    if finding.score != finding.score or not 0 <= finding.at_ns <= AT_NS_MAX:
+        return False
+    alert = Alert(
+        finding.device,
+        finding.tag,
+        finding.rule,
+        finding.cause,
+        finding.severity,
+        AlertState.RAISED,
+        raised_at_ns=1,
+        message=bounded(finding.message),
+        confidence=finding.confidence,
+        window=finding.window,
+        contributions=finding.contributions,
     )
-
-
-def _bounded(message: str) -> str:
-    return message.encode(errors="replace")[:MESSAGE_BYTES_MAX].decode(errors="ignore")
+    try:
+        encode_alert(alert)
+    except (BadName, LimitError):
+        return False
+    return True

@@ -1,16 +1,20 @@
-"""One alarm as a state machine: on-delay, raised, off-delay, cleared. Pure; time is handed in.
+"""The condition of one alarm as a state machine: on-delay, raised, off-delay, cleared. Pure; time is handed in.
 
     normal ──beyond──► rising ──on-delay over──► raised ──back──► falling ──off-delay over──► normal
        ▲                 │                         ▲                 │
        └───not beyond────┘                         └────not back─────┘
 
 "Beyond" is the wrong side of the limit, "back" the right side with the deadband to spare. Between the two
-nothing changes: that is the hysteresis.
+nothing changes: that is the hysteresis. What people are told of it is another matter: `alarms/record.py`.
 """
 
 from enum import Enum, IntEnum
+from typing import Final
 
-__all__ = ["Alarm", "Change", "Phase"]
+__all__ = ["LATE_NS_MAX", "Alarm", "Change", "Phase"]
+
+LATE_NS_MAX: Final = 60 * 1_000_000_000
+"""A reading older than its predecessor by more than this is a clock that was set back, not a late reading."""
 
 
 class Phase(IntEnum):
@@ -27,6 +31,8 @@ class Change(Enum):
 
     RAISED = "raised"
     CLEARED = "cleared"
+    WORSENED = "worsened"
+    """It was raised before, and matters more now. No step leads here: who knows the severity says so."""
 
 
 class Alarm:

@@ -14,7 +14,7 @@ from typing import Final, Self
 from fieldline.model import Alert, AlertState, DeviceId
 from fieldline.wire.plant import decode_alert, encode_alert
 from fieldline_cloud.agents import outbox
-from fieldline_cloud.agents.anomaly.monitor import TagState
+from fieldline_cloud.agents.anomaly.tag import TagState
 from fieldline_cloud.agents.database import Database
 
 __all__ = ["AnomalyStore", "Saved", "Seen"]

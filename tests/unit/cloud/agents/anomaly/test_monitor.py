@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from fieldline.config import load, loads
 from fieldline.model import Alert, AlertState, DeviceId, Quality, Reading, Severity, Value
 from fieldline.wire.plant import decode_alert, encode_alert
-from fieldline_cloud.agents.anomaly.monitor import Monitor, TagState
+from fieldline_cloud.agents.anomaly.monitor import Monitor
 from fieldline_cloud.agents.anomaly.settings import AnomalySettings
+from fieldline_cloud.agents.anomaly.tag import TagState
 from fieldline_edge.drivers.simulator.plant import Plant
 from fieldline_edge.drivers.simulator.settings import PlantSettings
 from tests.unit.cloud.agents.doubles import PUMP, SECOND, T0

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fieldline.model import Alert, AlertState, Severity
-from fieldline_cloud.agents.anomaly.monitor import TagState
 from fieldline_cloud.agents.anomaly.store import PRODUCERS_MAX, AnomalyStore, Seen
+from fieldline_cloud.agents.anomaly.tag import TagState
 from fieldline_cloud.agents.database import StorageError
 from tests.unit.cloud.agents.doubles import PUMP, T0
 

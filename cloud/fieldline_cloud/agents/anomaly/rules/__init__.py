@@ -1,0 +1,1 @@
+"""What can be wrong with one tag: a file for each rule."""
