@@ -1,0 +1,1 @@
+"""Detectors: small pure classes that turn readings into scores."""
