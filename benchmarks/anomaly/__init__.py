@@ -1,0 +1,1 @@
+"""How well anomalies are found, on public labelled data, and what a reading costs."""
