@@ -1,0 +1,153 @@
+"""One run of a scenario through the pure core of the anomaly agent: no hub, no disk, no clock but the plant's."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks.plant.scenarios import Scenario
+from benchmarks.plant.scoring import Raised, Score, judge
+from fieldline.config import load
+from fieldline.model import Alert, AlertState, DeviceId, Reading
+from fieldline_cloud.agents.anomaly.monitor import Monitor
+from fieldline_cloud.agents.anomaly.settings import AnomalySettings, RuleSettings
+from fieldline_edge.drivers.simulator.faults import Change, FaultEvent
+from fieldline_edge.drivers.simulator.plant import Plant
+from fieldline_edge.drivers.simulator.record import Sample, simulate
+from fieldline_edge.drivers.simulator.truth import FaultTruth
+
+__all__ = ["CONFIGS", "Core", "Run", "core_of", "watch"]
+
+CONFIGS = {"shipped": Path("config/anomaly.yaml"), "demo": Path("config/demo/anomaly.yaml")}
+"""Rules to watch by: the starting point that everybody gets, and the limits made for the demo's machines."""
+
+SETTLE_S = 1800.0
+"""How long after the end of a fault its alerts are not false yet."""
+TICK_S = 5.0
+"""Time between two looks for silent tags, in plant time: the agent takes longer pauses for its own absence."""
+_SITE = "bench"
+
+
+class Core(Protocol):
+    """What the agent's shell asks of its core."""
+
+    def readings(self, device: DeviceId, readings: Sequence[Reading], now_ns: int) -> list[Alert]: ...
+
+    def tick(self, now_ns: int, *, live: bool) -> list[Alert]: ...
+
+
+@dataclass(slots=True)
+class Run:
+    """What a run gave: what was raised, the true faults, how many readings there were, and the agent's own time."""
+
+    raised: list[Raised] = field(default_factory=list)
+    faults: list[FaultTruth] = field(default_factory=list)
+    readings: int = 0
+    agent_s: float = 0.0
+
+
+def core_of(config: str, scenario: Scenario) -> Core:
+    """The agent's core with the rules of one of CONFIGS.
+
+    Limits on silence are three sampling intervals at least, as their documentation asks for.
+    """
+    settings = load(CONFIGS[config], AnomalySettings, environment={})
+    rules = [_patient(rule, 3.0 * scenario.every_s) for rule in settings.rules]
+    settings = settings.model_copy(update={"rules": rules})
+    return Monitor(settings.rule_book(), tags_max=settings.tags_max)
+
+
+def _patient(rule: RuleSettings, after_s: float) -> RuleSettings:
+    if rule.stale is None or rule.stale.after_s >= after_s:
+        return rule
+    return rule.model_copy(update={"stale": rule.stale.model_copy(update={"after_s": after_s})})
+
+
+def watch(scenario: Scenario, core: Core) -> tuple[Score, Run]:
+    """Run `scenario` under the eyes of `core`."""
+    plant = Plant(scenario.settings)
+    begin_ns = round(plant.start_s * 1e9)
+    run = Run()
+    for number, (samples, events) in enumerate(_moments(scenario, plant, run), 1):
+        now_s = number * scenario.every_s
+        run.faults += [_truth(event) for event in events if event.change is Change.START]
+        frames = [(_device(sample), _readings(sample)) for sample in samples]
+        run.readings += sum(len(readings) for _, readings in frames)
+        began_s = time.perf_counter()
+        alerts = _ticks(core, begin_ns, now_s - scenario.every_s, now_s)
+        now_ns = begin_ns + round(now_s * 1e9)
+        for device, readings in frames:
+            alerts += core.readings(device, readings, now_ns)
+        run.agent_s += time.perf_counter() - began_s
+        run.raised += _raised(alerts, now_s)
+    models = {name: each.placed.model for name, each in plant.machines.items()}
+    score = judge(
+        run.faults,
+        run.raised,
+        models=models,
+        end_s=scenario.duration_s,
+        settle_s=SETTLE_S,
+        fed_by=scenario.fed_by,
+    )
+    return score, run
+
+
+def _moments(scenario: Scenario, plant: Plant, run: Run) -> Iterator[tuple[list[Sample], list[FaultEvent]]]:
+    """What is told at each sampling moment, also at one where every machine is silent; motors are switched on time."""
+    waiting = list(scenario.switches)
+    for number in range(1, round(scenario.duration_s / scenario.every_s) + 1):
+        while waiting and waiting[0].at_s < number * scenario.every_s:
+            switch = waiting.pop(0)
+            plant.machines[switch.machine].switch(running=switch.running)
+        told = simulate(plant, step_s=scenario.every_s, duration_s=scenario.every_s)
+        samples: list[Sample] = []
+        events: list[FaultEvent] = []
+        for each in told:
+            if isinstance(each, Sample):
+                samples.append(each)
+            else:
+                events.append(each)
+        yield samples, events
+
+
+def _ticks(core: Core, begin_ns: int, from_s: float, until_s: float) -> list[Alert]:
+    """The ticks after `from_s` up to `until_s`, which come before the readings of that moment."""
+    alerts: list[Alert] = []
+    count = max(round((until_s - from_s) / TICK_S), 1)
+    for tick in range(1, count + 1):
+        alerts += core.tick(begin_ns + round((from_s + tick * (until_s - from_s) / count) * 1e9), live=True)
+    return alerts
+
+
+def _raised(alerts: Iterable[Alert], at_s: float) -> Iterator[Raised]:
+    for alert in alerts:
+        if alert.state is AlertState.RAISED:
+            yield Raised(alert.device.device, alert.tag, alert.rule, at_s, alert.cause, alert.message)
+
+
+def _device(sample: Sample) -> DeviceId:
+    return DeviceId(_SITE, sample.area, sample.machine)
+
+
+def _readings(sample: Sample) -> list[Reading]:
+    at_ns = sample.at_ms * 1_000_000
+    return [Reading(tag, at_ns, value) for tag, value in sample.values.items()]
+
+
+def _truth(event: FaultEvent) -> FaultTruth:
+    fault = event.fault
+    return FaultTruth(
+        number=fault.number,
+        kind=fault.kind.value,
+        machine=event.machine,
+        area=event.area,
+        start_s=fault.start_s,
+        start_ms=0,
+        grow_s=fault.grow_s,
+        severity=fault.severity,
+        growth=fault.growth,
+        signals=fault.signals,
+        failure_s=fault.failure_s,
+        stop_s=fault.stop_s,
+    )
