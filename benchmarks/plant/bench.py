@@ -5,9 +5,8 @@ which were written for machines like these. Seeds are those nothing was adjusted
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -16,7 +15,7 @@ from typing import Any
 from benchmarks.harness import at_least, at_most, row
 from benchmarks.plant.scenarios import HELD_OUT, SCENARIOS
 from benchmarks.plant.scoring import Outcome, Score, quantile, summed
-from benchmarks.plant.watching import CONFIGS, core_of, watch
+from benchmarks.plant.watching import CONFIGS, Run, core_of, watch
 
 __all__ = ["GROUPS", "run"]
 
@@ -26,55 +25,38 @@ GROUPS = SCENARIOS
 FALSE_GOAL = 0.1
 PEER = "demo limits"
 
-_RUNS = {"single": 4, "campaign": 3, "healthy": 3, "fast": 4}
+_RUNS = {"single": 3, "campaign": 2, "healthy": 2, "fast": 3}
 _PROCESSES = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Total:
-    """What the runs of one configuration gave."""
-
-    score: Score = field(default_factory=Score)
-    readings: int = 0
-    agent_s: float = 0.0
 
 
 def run(*, quick: bool, data: Path | None, only: list[str] | None = None) -> Rows:
     """The rows of the scenarios wanted, all of them without `only`; `data` is not needed here."""
     names = only or list(SCENARIOS)
-    totals = _measure([(name, seed) for name in names for seed in HELD_OUT[: 1 if quick else _RUNS[name]]], quick=quick)
-    rows = [row for name in names for row in _totals(name, {each: totals[each, name] for each in CONFIGS})]
-    kinds = _kinds({each: summed([totals[each, name].score for name in names]) for each in CONFIGS})
-    return rows + kinds + _cost([totals["shipped", name] for name in names])
-
-
-def _measure(runs: Sequence[tuple[str, int]], *, quick: bool) -> dict[tuple[str, str], Total]:
-    """By configuration and scenario."""
-    jobs = [(config, name, seed) for name, seed in runs for config in CONFIGS]
+    jobs = [(name, seed) for name in names for seed in HELD_OUT[: 1 if quick else _RUNS[name]]]
     with ProcessPoolExecutor(_PROCESSES) as pool:
         done = list(pool.map(partial(_one, quick=quick), jobs))
-    found: dict[tuple[str, str], list[Total]] = {}
-    for (config, name, _), total in zip(jobs, done, strict=True):
-        found.setdefault((config, name), []).append(total)
-    return {
-        key: Total(
-            summed([each.score for each in totals]),
-            sum(each.readings for each in totals),
-            sum(each.agent_s for each in totals),
-        )
-        for key, totals in found.items()
+    scores = {
+        name: {
+            config: summed(
+                [runs[config].score for (scenario, _), runs in zip(jobs, done, strict=True) if scenario == name]
+            )
+            for config in CONFIGS
+        }
+        for name in names
     }
+    rows = [row for name in names for row in _totals(name, scores[name])]
+    rows += _kinds({config: summed([scores[name][config] for name in names]) for config in CONFIGS})
+    return rows + _cost([runs["shipped"] for runs in done])
 
 
-def _one(job: tuple[str, str, int], *, quick: bool) -> Total:
-    config, name, seed = job
+def _one(job: tuple[str, int], *, quick: bool) -> dict[str, Run]:
+    name, seed = job
     scenario = SCENARIOS[name](seed, quick=quick)
-    score, run = watch(scenario, core_of(config, scenario))
-    return Total(score, run.readings, run.agent_s)
+    return watch(scenario, {config: core_of(config, scenario) for config in CONFIGS})
 
 
-def _totals(name: str, totals: dict[str, Total]) -> Rows:
-    ours, demo = totals["shipped"].score, totals["demo"].score
+def _totals(name: str, scores: Mapping[str, Score]) -> Rows:
+    ours, demo = scores["shipped"], scores["demo"]
     rows = []
     if ours.outcomes:
         rows.append(_found(f"{name}: faults found in time", ours.outcomes, demo.outcomes))
@@ -87,7 +69,7 @@ def _totals(name: str, totals: dict[str, Total]) -> Rows:
     return rows
 
 
-def _kinds(scores: dict[str, Score]) -> Rows:
+def _kinds(scores: Mapping[str, Score]) -> Rows:
     ours, demo = scores["shipped"], scores["demo"]
     kinds = sorted({each.fault.kind for each in ours.outcomes})
     rows = [found for kind in kinds for found in _kind(kind, ours.of_kind(kind), demo.of_kind(kind))]
@@ -120,9 +102,9 @@ def _share(measure: str, ours: Sequence[Outcome], demo: Sequence[Outcome]) -> di
     return _plain(measure, "%", *(100.0 * _mean([each.names_signal for each in side]) for side in found))
 
 
-def _cost(totals: Sequence[Total]) -> Rows:
-    readings = sum(each.readings for each in totals)
-    spent_s = sum(each.agent_s for each in totals)
+def _cost(runs: Sequence[Run]) -> Rows:
+    readings = sum(each.readings for each in runs)
+    spent_s = sum(each.agent_s for each in runs)
     return [
         row("cost of the agent's core, devices one by one", "us/reading", 1e6 * spent_s / readings, None, None, None)
     ]

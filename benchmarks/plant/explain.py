@@ -20,7 +20,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     scenario = SCENARIOS[options.scenario](options.seed, quick=options.quick)
-    score, run = watch(scenario, core_of(options.config, scenario))
+    run = watch(scenario, {"": core_of(options.config, scenario)})[""]
+    score = run.score
     for each in score.outcomes:
         fault, found = each.fault, each.found
         where = f"{fault.kind} on {fault.machine} ({', '.join(fault.signals[:3])}) from {_hours(fault.start_s)}"

@@ -57,17 +57,17 @@ class Scenario:
 def single(seed: int, *, quick: bool) -> Scenario:
     """One fault on each machine, all kinds, after days of health; wear grows for hours or days, some to a failure."""
     random = Random(f"single/{seed}")
-    days, learn_s = (3.0, _DAY_S) if quick else (7.0, 2 * _DAY_S)
-    kinds = _some(tuple(FaultKind), random, 6 if quick else None)
+    days, learn_s = (2.0, _DAY_S) if quick else (7.0, 2 * _DAY_S)
+    kinds = _some(tuple(FaultKind), random, 4 if quick else None)
     machines = [
         machine(random, f"{random.choice(able(kind))}-{number}", calendar=random.choice(CALENDARS))
         for number, kind in enumerate(kinds, 1)
     ]
     whole = plant(seed, random, machines)
     begins_s = [random.uniform(learn_s, learn_s + 0.5 * _DAY_S) for _ in kinds]
-    growth_s = (6 * _HOUR_S, _DAY_S) if quick else (6 * _HOUR_S, 4 * _DAY_S)
+    growth_s = (2 * _HOUR_S, 8 * _HOUR_S) if quick else (6 * _HOUR_S, 4 * _DAY_S)
     whole["faults"] = [
-        _fault(random, placed, kind, at_s, growth_s=growth_s, lasting_s=(2 * _HOUR_S, 12 * _HOUR_S), spike_s=(300, 20))
+        _fault(random, placed, kind, at_s, growth_s=growth_s, lasting_s=(_HOUR_S, 4 * _HOUR_S), spike_s=(300, 20))
         for placed, kind, at_s in zip(_placed(whole), kinds, begins_s, strict=True)
     ]
     return Scenario("single", seed, PlantSettings.model_validate(whole), 10.0, days * _DAY_S)
@@ -79,8 +79,8 @@ def campaign(seed: int, *, quick: bool) -> Scenario:
     Spikes of a campaign are half a second long, which readings every 10 s do not see: `single` and `fast` have some.
     """
     random = Random(f"campaign/{seed}")
-    days = 3.0 if quick else 10.0
-    models = _some(MODELS, random, 3 if quick else None)
+    days = 2.0 if quick else 10.0
+    models = _some(MODELS, random, 2 if quick else None)
     whole = plant(seed, random, [machine(random, f"{each}-1", calendar=random.choice(CALENDARS)) for each in models])
     whole["campaign"] = {
         "faults_per_machine_day": 2.0 if quick else 0.5,
@@ -96,8 +96,8 @@ def campaign(seed: int, *, quick: bool) -> Scenario:
 def healthy(seed: int, *, quick: bool) -> Scenario:
     """No fault at all, and much that is none: stops by hand, other loads, weather."""
     random = Random(f"healthy/{seed}")
-    days = 3.0 if quick else 10.0
-    models = _some(MODELS, random, 3 if quick else None)
+    days = 2.0 if quick else 10.0
+    models = _some(MODELS, random, 2 if quick else None)
     machines = [
         machine(random, f"{model}-1", calendar=CALENDARS[(seed + place) % len(CALENDARS)])
         for place, model in enumerate(models)
@@ -112,7 +112,7 @@ def healthy(seed: int, *, quick: bool) -> Scenario:
 def fast(seed: int, *, quick: bool) -> Scenario:
     """Readings each second: half an hour to an hour of health, then one fault on each machine within minutes."""
     random = Random(f"fast/{seed}")
-    kinds = _some(tuple(FaultKind), random, 4 if quick else None)
+    kinds = _some(tuple(FaultKind), random, 3 if quick else None)
     machines = [
         machine(random, f"{random.choice(able(kind))}-{number}", calendar=None) for number, kind in enumerate(kinds, 1)
     ]

@@ -1,7 +1,7 @@
 """One run of a scenario through the pure core of the anomaly agent: no hub, no disk, no clock but the plant's."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -39,10 +39,10 @@ class Core(Protocol):
 
 @dataclass(slots=True)
 class Run:
-    """What a run gave: what was raised, the true faults, how many readings there were, and the agent's own time."""
+    """What one agent made of a run: its score, what it raised, how many readings it saw, and its own time."""
 
+    score: Score = field(default_factory=Score)
     raised: list[Raised] = field(default_factory=list)
-    faults: list[FaultTruth] = field(default_factory=list)
     readings: int = 0
     agent_s: float = 0.0
 
@@ -64,36 +64,35 @@ def _patient(rule: RuleSettings, after_s: float) -> RuleSettings:
     return rule.model_copy(update={"stale": rule.stale.model_copy(update={"after_s": after_s})})
 
 
-def watch(scenario: Scenario, core: Core) -> tuple[Score, Run]:
-    """Run `scenario` under the eyes of `core`."""
+def watch(scenario: Scenario, cores: Mapping[str, Core]) -> dict[str, Run]:
+    """Run `scenario` under the eyes of each of `cores`; what each made of it, by the same names."""
     plant = Plant(scenario.settings)
     begin_ns = round(plant.start_s * 1e9)
-    run = Run()
-    for number, (samples, events) in enumerate(_moments(scenario, plant, run), 1):
+    runs = {name: Run() for name in cores}
+    faults: list[FaultTruth] = []
+    readings = 0
+    for number, (samples, events) in enumerate(_moments(scenario, plant), 1):
         now_s = number * scenario.every_s
-        run.faults += [_truth(event) for event in events if event.change is Change.START]
+        faults += [_truth(event) for event in events if event.change is Change.START]
         frames = [(_device(sample), _readings(sample)) for sample in samples]
-        run.readings += sum(len(readings) for _, readings in frames)
-        began_s = time.perf_counter()
-        alerts = _ticks(core, begin_ns, now_s - scenario.every_s, now_s)
-        now_ns = begin_ns + round(now_s * 1e9)
-        for device, readings in frames:
-            alerts += core.readings(device, readings, now_ns)
-        run.agent_s += time.perf_counter() - began_s
-        run.raised += _raised(alerts, now_s)
+        readings += sum(len(each) for _, each in frames)
+        for name, core in cores.items():
+            began_s = time.perf_counter()
+            alerts = _ticks(core, begin_ns, now_s - scenario.every_s, now_s)
+            for device, each in frames:
+                alerts += core.readings(device, each, begin_ns + round(now_s * 1e9))
+            runs[name].agent_s += time.perf_counter() - began_s
+            runs[name].raised += _raised(alerts, now_s)
     models = {name: each.placed.model for name, each in plant.machines.items()}
-    score = judge(
-        run.faults,
-        run.raised,
-        models=models,
-        end_s=scenario.duration_s,
-        settle_s=SETTLE_S,
-        fed_by=scenario.fed_by,
-    )
-    return score, run
+    for run in runs.values():
+        run.readings = readings
+        run.score = judge(
+            faults, run.raised, models=models, end_s=scenario.duration_s, settle_s=SETTLE_S, fed_by=scenario.fed_by
+        )
+    return runs
 
 
-def _moments(scenario: Scenario, plant: Plant, run: Run) -> Iterator[tuple[list[Sample], list[FaultEvent]]]:
+def _moments(scenario: Scenario, plant: Plant) -> Iterator[tuple[list[Sample], list[FaultEvent]]]:
     """What is told at each sampling moment, also at one where every machine is silent; motors are switched on time."""
     waiting = list(scenario.switches)
     for number in range(1, round(scenario.duration_s / scenario.every_s) + 1):
