@@ -11,7 +11,8 @@ from benchmarks.plant.scoring import Raised, Score, judge
 from fieldline.config import load
 from fieldline.model import Alert, AlertState, DeviceId, Reading
 from fieldline_cloud.agents.anomaly.monitor import Monitor
-from fieldline_cloud.agents.anomaly.settings import AnomalySettings, RuleSettings
+from fieldline_cloud.agents.anomaly.rule_settings import RuleSettings
+from fieldline_cloud.agents.anomaly.settings import AnomalySettings
 from fieldline_edge.drivers.simulator.faults import Change, FaultEvent
 from fieldline_edge.drivers.simulator.plant import Plant
 from fieldline_edge.drivers.simulator.record import Sample, simulate

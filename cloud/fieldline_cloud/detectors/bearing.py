@@ -18,7 +18,7 @@ class Part(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Bearing:
-    """A bearing whose outer ring stands still: its balls or rollers, their diameter, that of their circle, the angle."""
+    """A bearing whose outer ring stands still: balls or rollers, their diameter, that of their circle, the angle."""
 
     balls: int
     ball_mm: float
