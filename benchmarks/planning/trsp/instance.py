@@ -99,7 +99,7 @@ def _lines(instance: Instance) -> Iterator[str]:
     for at, node in enumerate(instance.nodes):
         lists = (sorted(node.skills), sorted(node.tools), list(node.parts))
         texts = " ".join("[" + ",".join(map(str, one)) + "]" for one in lists)
-        yield f"{at} {node.x:g} {node.y:g} {node.start:g} {node.end:g} {node.service:g} {texts}"
+        yield f"{at} {node.x} {node.y} {node.start} {node.end} {node.service} {texts}"
 
 
 def best_known(folder: Path) -> dict[str, float]:

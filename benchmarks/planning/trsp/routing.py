@@ -128,6 +128,8 @@ class TechnicianRouting:
         best = NOWHERE
         if tools and tour.reach == len(tour.order) and _enough(tour.left, request.parts):
             best = self._cheapest(tour, node, tour.before, tour.after, 0, len(tour.order))
+        elif self._cheapest(tour, node, tour.before, tour.after, 0, len(tour.order))[1] < 0:
+            return NOWHERE  # there is no time, even without the way to the depot
         else:
             if tour.depot < 0:
                 self._place_depot(tour)
@@ -137,6 +139,8 @@ class TechnicianRouting:
                     best = self._cheapest(tour, node, tour.before, tour.after_depot, 0, depot)
                 best = min(best, self._cheapest(tour, node, tour.before_depot, tour.after, depot, len(tour.order)))
             best = min(best, self._with_depot(tour, node))
+            if best[1] < 0:
+                best = self._anywhere(tour, node, tools)
         cost, at = best
         return (cost - tour.cost, at) if at >= 0 else NOWHERE
 
@@ -293,6 +297,32 @@ class TechnicianRouting:
             if duration < least:
                 least, at = duration, place
         return (least, at)
+
+    def _anywhere(self, tour: TechnicianTour, node: int, tools: bool) -> Insertion:
+        """The least duration with node and depot in any two places of the tour; `tools`: its own are enough."""
+        depot, single, nodes = self._single[0], self._single[node], tour.nodes
+        request, left = self.instance.nodes[node], self.instance.nodes[tour.route + 1].parts
+        best = NOWHERE
+        for place in range(tour.reach + 1):
+            if place:
+                used = self.instance.nodes[nodes[place]].parts
+                left = tuple([have - need for have, need in zip(left, used, strict=True)])
+            segment, last = self._join(tour.before[place], nodes[place], 0, depot), 0
+            for at in range(place, len(tour.order) + 1):  # the depot first
+                whole = self._join(segment, last, node, single)
+                whole = self._join(whole, node, nodes[at + 1], tour.after[at])
+                best = min(best, (whole[0], at))
+                following = nodes[at + 1]
+                segment, last = self._join(segment, last, following, self._single[following]), following
+            if not (tools and _enough(left, request.parts)):
+                continue
+            segment, last = self._join(depot, 0, nodes[place + 1], tour.after[place]), 0
+            for at in range(place, -1, -1):  # the node first
+                whole = self._join(single, node, last, segment)
+                whole = self._join(tour.before[at], nodes[at], node, whole)
+                best = min(best, (whole[0], at))
+                segment, last = self._join(self._single[nodes[at]], nodes[at], last, segment), nodes[at]
+        return best if best[0] < _INFINITE else NOWHERE
 
 
 def _enough(have: tuple[int, ...], need: tuple[int, ...]) -> bool:

@@ -23,6 +23,6 @@ def improve(problem: Problem, plan: Plan, *, settings: SearchSettings, expired: 
     board = Board(problem, plan, settings)
     state = board.state_of_plan()
     board.fill(state)
-    if len(board.jobs) > len(state.left_out) or state.left_out:
+    if sum(1 for job in range(len(board.jobs)) if board.routing.routes_of[job]) > 1:
         state = anneal(state, board.tours, schedule=Cycles(expired), random=Random(seed), hot=_HOT)
     return board.plan_of(state)

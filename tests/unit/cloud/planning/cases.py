@@ -13,7 +13,7 @@ _SKILLS = ("pumps", "drives", "welding")
 
 
 def small_problem(seed: int, *, detours: bool = False) -> Problem:
-    """Up to 9 jobs and 4 workers on 2 days of 100 s. `detours`: the direct way between places may not be the shortest."""
+    """Up to 9 jobs and 4 workers on 2 days of 100 s. `detours`: the direct way may not be the shortest."""
     random = Random(seed)
     where = {place: (random.randint(0, 8), random.randint(0, 8)) for place in _PLACES}
     ways = {
@@ -43,7 +43,7 @@ def _worker(name: str, random: Random) -> Worker:
 def _job(name: str, random: Random, workers: int) -> Job:
     windows: tuple[Span, ...] = ()
     if random.random() < 0.3:
-        starts_s = sorted(random.sample(range(0, 190), random.randint(1, 2)))
+        starts_s = sorted(random.sample(range(190), random.randint(1, 2)))
         windows = tuple(Span(start_s, start_s + random.randint(3, 60)) for start_s in starts_s)
     pinned = None
     if random.random() < 0.2:

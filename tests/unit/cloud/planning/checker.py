@@ -5,6 +5,7 @@ Only the classes of the model are the planner's. Problems must be small: times o
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 from fieldline_cloud.planning.model import Job, Plan, Problem, ReasonKind, Visit, Worker
 
@@ -69,7 +70,7 @@ def _faults_of_worker(problem: Problem, worker: Worker, visits: list[Visit], job
     """Walk through each shift: from where the worker is, from job to job, and home before it ends."""
     visits = sorted(visits, key=lambda visit: (visit.start_s, visit.end_s))
     go = problem.travel.between
-    for one, other in zip(visits, visits[1:], strict=False):
+    for one, other in pairwise(visits):
         if one.end_s > other.start_s and not _running(problem, jobs[other.job]):
             yield f"{one.job} and {other.job} overlap"
     for visit in visits:
