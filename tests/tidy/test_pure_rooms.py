@@ -164,6 +164,8 @@ PURE = [
     "cloud/fieldline_cloud/agents/maintenance/shifts.py",
     "cloud/fieldline_cloud/agents/maintenance/stages.py",
     "cloud/fieldline_cloud/agents/maintenance/templates.py",
+    "cloud/fieldline_cloud/planning/*.py",
+    "cloud/fieldline_cloud/planning/search/*.py",
     "cloud/fieldline_cloud/demo/ledger.py",
     "cloud/fieldline_cloud/demo/report.py",
     "cloud/fieldline_cloud/demo/view.py",

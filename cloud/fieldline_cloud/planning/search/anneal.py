@@ -8,7 +8,7 @@ from typing import TypeVar
 from fieldline_cloud.planning.search.cooling import Schedule
 from fieldline_cloud.planning.search.recreate import Recreate, by_regret, in_turn
 from fieldline_cloud.planning.search.routing import Tour
-from fieldline_cloud.planning.search.ruin import Ruin, alike, costly, scattered, strings, whole_tours
+from fieldline_cloud.planning.search.ruin import Ruin, alike, scattered, strings, whole_tours
 from fieldline_cloud.planning.search.state import State, Tours
 
 __all__ = ["anneal"]
@@ -16,9 +16,8 @@ __all__ = ["anneal"]
 T = TypeVar("T", bound=Tour)
 
 _RUINS: tuple[tuple[Ruin[Tour], float], ...] = (
-    (strings, 0.55),
+    (strings, 0.6),
     (alike, 0.2),
-    (costly, 0.05),
     (scattered, 0.1),
     (whole_tours, 0.1),
 )

@@ -1,7 +1,7 @@
 """Ways to take jobs out of a state; each names the jobs.
 
 Strings: Christiaens and Vanden Berghe, "Slack induction by string removals for vehicle routing problems",
-Transportation Science 54(2), 2020. Alike: Shaw, CP 1998. Costly, random: Ropke and Pisinger, Transportation Science
+Transportation Science 54(2), 2020. Alike: Shaw, CP 1998. Scattered: Ropke and Pisinger, Transportation Science
 40(4), 2006. Whole tours are how a route comes to be saved.
 """
 
@@ -12,14 +12,14 @@ from typing import TypeVar
 from fieldline_cloud.planning.search.routing import Tour
 from fieldline_cloud.planning.search.state import State, Tours
 
-__all__ = ["Ruin", "alike", "costly", "scattered", "strings", "whole_tours"]
+__all__ = ["Ruin", "alike", "scattered", "strings", "whole_tours"]
 
 T = TypeVar("T", bound=Tour)
 Ruin = Callable[[State[T], Tours[T], Random, int], Collection[int]]
 """(state, tours, random, how many jobs on average or at most) -> jobs to take out."""
 
 _STRING_MAX = 10
-_DEPTH = 6.0  # how strongly alike and costly jobs are preferred; Ropke and Pisinger use 3 to 9
+_DEPTH = 6.0  # how strongly the most alike are preferred; Ropke and Pisinger use 3 to 9
 
 
 def strings(state: State[T], known: Tours[T], random: Random, amount: int) -> Collection[int]:
@@ -80,18 +80,6 @@ def alike(state: State[T], known: Tours[T], random: Random, amount: int) -> Coll
         if state.where[job] >= 0:
             gone.append(job)
     return gone
-
-
-def costly(state: State[T], known: Tours[T], random: Random, amount: int) -> Collection[int]:
-    """Jobs whose tours would be much cheaper without them."""
-    gains = []
-    for tour in state.tours:
-        order = tour.order
-        for at, job in enumerate(order):
-            without = known.get(tour.route, order[:at] + order[at + 1 :])
-            gains.append((without.cost - tour.cost, job))
-    gains.sort()
-    return [gains.pop(int(len(gains) * random.random() ** _DEPTH))[1] for _ in range(min(amount, len(gains)))]
 
 
 def scattered(state: State[T], known: Tours[T], random: Random, amount: int) -> Collection[int]:

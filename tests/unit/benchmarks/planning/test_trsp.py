@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import count, permutations
 from pathlib import Path
 from random import Random
@@ -6,7 +7,7 @@ import pytest
 
 from benchmarks.planning.trsp.check import working_time
 from benchmarks.planning.trsp.generate import KINDS, generate
-from benchmarks.planning.trsp.instance import best_known, read, write
+from benchmarks.planning.trsp.instance import Instance, best_known, read, write
 from benchmarks.planning.trsp.routing import TechnicianRouting
 from fieldline_cloud.planning.search.anneal import anneal
 from fieldline_cloud.planning.search.cooling import Cooling
@@ -95,9 +96,8 @@ def test_a_tour_takes_as_long_as_the_judge_says(kind: str) -> None:
     assert checked > 20
 
 
-def _alone(instance, route, nodes):  # type: ignore[no-untyped-def]
-    from dataclasses import replace
-
+def _alone(instance: Instance, route: int, nodes: list[int]) -> float:
+    """What the judge says of a tour if there were no other requests."""
     keep = (*range(instance.technicians + 1), *nodes)
     small = replace(
         instance,
