@@ -100,9 +100,9 @@ def _faults_of_worker(problem: Problem, worker: Worker, visits: list[Visit], job
 
 def could_be_added(problem: Problem, plan: Plan, job: Job, before: Plan) -> Visit | None:
     """A visit that could be added to the plan while all others stay where they are, None if there is none."""
-    last_s = max((shift.end_s for worker in problem.workers for shift in worker.shifts), default=0)
-    for worker in problem.workers:
-        for start_s in range(problem.now_s, last_s):
+    able = [worker for worker in problem.workers if job.skills <= worker.skills]
+    for worker, shift in [(one, shift) for one in able for shift in one.shifts]:
+        for start_s in range(max(problem.now_s, shift.start_s), shift.end_s):
             visit = Visit(job.id, worker.id, start_s, start_s + job.work_s, 0)
             if not _breaks(problem, plan, visit, before):
                 return visit
@@ -114,11 +114,9 @@ def _breaks(problem: Problem, plan: Plan, visit: Visit, before: Plan) -> bool:
     worker = next(worker for worker in problem.workers if worker.id == visit.worker)
     if any(_faults_of_visit(problem, visit, jobs[visit.job], before)):
         return True
-    if not any(shift.start_s <= visit.start_s < shift.end_s for shift in worker.shifts):
-        return True
     visits = sorted([*plan.of_worker(worker.id), visit], key=lambda one: (one.start_s, one.end_s))
     last, now_at = worker.home, problem.now_s
-    honest = []
+    honest: list[Visit] = []
     for one in visits:  # travel is not what is judged here, and neither is a way that was begun before now
         shift = next((shift for shift in worker.shifts if shift.start_s <= one.start_s < shift.end_s), None)
         earlier = [other for other in honest if shift is not None and other.start_s >= shift.start_s]

@@ -20,7 +20,7 @@ def after(steps: int) -> Callable[[], bool]:
 
 @pytest.mark.parametrize("block", range(8))
 def test_a_dispatchers_plan_breaks_no_rule(block: int) -> None:
-    for seed in range(block * 150, block * 150 + 150):
+    for seed in range(block * 100, block * 100 + 100):
         problem = small_problem(seed, detours=True)
 
         plan = earliest_due_date(problem)
@@ -30,7 +30,7 @@ def test_a_dispatchers_plan_breaks_no_rule(block: int) -> None:
 
 @pytest.mark.parametrize("block", range(8))
 def test_an_insertion_breaks_no_rule_and_leaves_out_nothing_without_a_true_reason(block: int) -> None:
-    for seed in range(block * 150, block * 150 + 150):
+    for seed in range(block * 100, block * 100 + 100):
         problem = small_problem(seed)
         before = earliest_due_date(problem)
         changed = later(problem, before, seed)
@@ -43,7 +43,7 @@ def test_an_insertion_breaks_no_rule_and_leaves_out_nothing_without_a_true_reaso
 
 @pytest.mark.parametrize("block", range(4))
 def test_no_rule_is_broken_where_a_detour_is_shorter_than_the_direct_way(block: int) -> None:
-    for seed in range(block * 50, block * 50 + 50):
+    for seed in range(block * 25, block * 25 + 25):
         problem = small_problem(seed, detours=True)
         before = insert(problem, Plan(), problem.jobs[0]) if problem.jobs else Plan()
         changed = later(problem, before, seed)
@@ -56,7 +56,7 @@ def test_no_rule_is_broken_where_a_detour_is_shorter_than_the_direct_way(block: 
 
 @pytest.mark.parametrize("block", range(8))
 def test_a_search_breaks_no_rule_and_leaves_out_nothing_without_a_true_reason(block: int) -> None:
-    for seed in range(block * 50, block * 50 + 50):
+    for seed in range(block * 25, block * 25 + 25):
         problem = small_problem(seed)
         before = improve(problem, Plan(), settings=SearchSettings(), expired=after(15), seed=seed)
         changed = later(problem, before, seed)
