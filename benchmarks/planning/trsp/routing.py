@@ -106,12 +106,22 @@ class TechnicianRouting:
 
     def tour(self, route: int, order: tuple[int, ...]) -> TechnicianTour:
         """See Routing. The cost is infinite where no visit to the depot makes the order possible."""
+        ends = [self._single[route + 1]]
+        return self._tour(route, order, ends, ends)
+
+    def grown(self, tour: TechnicianTour, job: int, position: int) -> TechnicianTour:
+        """See Routing. The segments up to and from the position stay as they are."""
+        order = (*tour.order[:position], job, *tour.order[position:])
+        return self._tour(tour.route, order, tour.before[: position + 1], tour.after[position:])
+
+    def _tour(
+        self, route: int, order: tuple[int, ...], before: list[_Segment], after: list[_Segment]
+    ) -> TechnicianTour:
         home, first = route + 1, self._first
         nodes = (home, *[first + job for job in order], home)
         tour = TechnicianTour(route, order, 0.0)
         tour.nodes = nodes
-        ends = [self._single[home]]
-        tour.before, tour.after = self._prefixes(nodes, ends), self._suffixes(nodes, ends)
+        tour.before, tour.after = self._prefixes(nodes, before), self._suffixes(nodes, after)
         tour.depot = -1
         self._count_stock(tour)
         if tour.reach < len(order):

@@ -141,6 +141,10 @@ class DayRouting:
         tour.latest = self._latest(route, order, places)
         return tour
 
+    def grown(self, tour: DayTour, job: int, position: int) -> DayTour:
+        """See Routing."""
+        return self.tour(tour.route, (*tour.order[:position], job, *tour.order[position:]))
+
     def _latest(self, route: int, order: tuple[int, ...], places: Sequence[int]) -> list[int]:
         by_s = self._routes[route].end_s
         found = [by_s]

@@ -68,5 +68,8 @@ class Routing(Protocol[T]):
         Where a way over a third place is shorter than the direct one, a tour may become impossible by losing a job.
         """
 
+    def grown(self, tour: T, job: int, position: int) -> T:
+        """The tour with one more job at this place of the order, where `insertion` has found that it can be."""
+
     def insertion(self, tour: T, job: int) -> Insertion:
         """The cheapest place for one more job in this tour, or NOWHERE."""

@@ -23,18 +23,18 @@ class Tours(Generic[T]):
 
     def get(self, route: int, order: tuple[int, ...]) -> T:
         """The tour of these jobs in this order."""
-        key = (route, order)
-        tour = self._known.get(key)
-        if tour is None:
-            if len(self._known) >= self._tours_max:
-                self._known.clear()
-            tour = self._known[key] = self.routing.tour(route, order)
-        return tour
+        return self._known.get((route, order)) or self._keep(self.routing.tour(route, order))
 
     def with_job(self, tour: T, job: int, position: int) -> T:
         """The tour with one more job at this place of the order."""
-        order = tour.order
-        return self.get(tour.route, (*order[:position], job, *order[position:]))
+        order = (*tour.order[:position], job, *tour.order[position:])
+        return self._known.get((tour.route, order)) or self._keep(self.routing.grown(tour, job, position))
+
+    def _keep(self, tour: T) -> T:
+        if len(self._known) >= self._tours_max:
+            self._known.clear()
+        self._known[tour.route, tour.order] = tour
+        return tour
 
 
 class State(Generic[T]):
