@@ -16,6 +16,8 @@ def starts_of(job: Job, earliest_s: int) -> Starts:
     `earliest_s` is when any work may start at all.
     """
     first_s = max(job.release_s, earliest_s)
+    if not job.windows and job.pinned is None:
+        return ((first_s, FOREVER_S),)
     windows = [(window.start_s, window.end_s - job.work_s) for window in job.windows] or [(first_s, FOREVER_S)]
     if job.pinned is not None and job.pinned.start_s is not None:
         pinned_s = job.pinned.start_s
