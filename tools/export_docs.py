@@ -32,6 +32,8 @@ import fieldline
 from fieldline import limits
 from fieldline.config import FileSettings
 from fieldline.v1 import hub_pb2
+from fieldline_cloud.agents.anomaly.alarms.board import AlarmBoard, BoardSpec
+from fieldline_cloud.agents.anomaly.alarms.health import alarm_gauges
 from fieldline_cloud.agents.anomaly.stats import AnomalyStats
 from fieldline_cloud.agents.maintenance.book import MaintenanceStats
 from fieldline_cloud.agents.metrics import StatsCollector
@@ -82,6 +84,21 @@ _AGENT_SENTENCES = {
     "anomaly_saves": "Transactions, one fsync each.",
     "anomaly_tags": "Tags watched.",
     "anomaly_alerts_standing": "Alerts raised and not cleared.",
+    "anomaly_findings": "Findings of learned detectors judged.",
+    "anomaly_findings_refused": "Findings no alert could carry: NaN, a moment from another age, a wrong name.",
+    "anomaly_alarms_chattered": "Times an alarm began to chatter and was held raised.",
+    "anomaly_alarms_held_back": "Raisings held back because alarms flooded their area; told when the flood was over.",
+    "anomaly_floods": "Floods begun: more raisings in an area within 10 minutes than `alarms.flood.raisings`.",
+    "anomaly_alarm_orders": "Orders on alarms (acknowledge, shelve, ...) carried out.",
+    "anomaly_alarm_orders_refused": "Orders on alarms refused.",
+    "anomaly_alarms_shelved": "Alarms put aside by a person for a while.",
+    "anomaly_alarms_suppressed": "Alarms whose condition holds, put aside by design or by a flood.",
+    "anomaly_alarms_out_of_service": "Alarms taken out of service.",
+    "anomaly_alarms_returned": "Alarms that latch, are back to normal and wait to be acknowledged.",
+    "anomaly_alarms_chattering": "Alarms held raised because they chatter.",
+    "anomaly_alarms_stale": "Alarms that stand for longer than `alarms.stale_h`.",
+    "anomaly_alarms_10_min_max": "Raisings of the last 10 minutes in the area that has most.",
+    "anomaly_areas_in_flood": "Areas in which alarms flood.",
     "maintenance_frames": "Frames of alerts handled.",
     "maintenance_alerts": "Alerts handled.",
     "maintenance_alerts_repeated": "Alerts that came again and changed nothing.",
@@ -91,7 +108,10 @@ _AGENT_SENTENCES = {
     "maintenance_tasks_changed": "Revisions of tasks that were open already.",
     "maintenance_tasks_unassigned": "Revisions for which nobody has the skill and a shift.",
 }
-_AGENT_GAUGES = {"anomaly": ("tags", "alerts_standing"), "maintenance": ()}
+_AGENT_GAUGES = {
+    "anomaly": ("tags", "alerts_standing", *alarm_gauges(AlarmBoard(BoardSpec(), AnomalyStats()))),
+    "maintenance": (),
+}
 
 _DRIVER_SENTENCES = {
     "connected": "Connections that are up now.",

@@ -1,13 +1,13 @@
 """What an agent needs of the SDK, as protocols: fieldline.Runtime fits them, and so does a test's double."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from fieldline import Start
 from fieldline.model import Reading
 
-__all__ = ["Bus", "FrameIn", "FramesIn", "MessageIn"]
+__all__ = ["Bus", "FrameIn", "FramesIn", "MessageIn", "RequestIn"]
 
 
 class MessageIn(Protocol):
@@ -77,6 +77,18 @@ class FramesIn(Protocol):
         """Frames in log order, through every reconnect."""
 
 
+class RequestIn(Protocol):
+    """A request to be answered."""
+
+    @property
+    def content(self) -> bytes:
+        """What is asked."""
+
+    @property
+    def by(self) -> str:
+        """The client name of the one who asks."""
+
+
 class Bus(Protocol):
     """A connection to the hub."""
 
@@ -87,3 +99,6 @@ class Bus(Protocol):
         self, filters: str, *, durable: str, start: Start, ack: Literal["auto", "manual"]
     ) -> AbstractAsyncContextManager[FramesIn]:
         """A subscription, to be used with `async with`."""
+
+    async def respond(self, filters: str, handler: Callable[[RequestIn], Awaitable[bytes | str]]) -> Any:
+        """Answer the requests on a topic filter until the connection is closed."""

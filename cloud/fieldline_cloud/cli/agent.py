@@ -50,6 +50,7 @@ def anomaly(
     Exit codes: 0 stopped, 1 its state cannot be kept, 2 wrong configuration, 3 the hub refused.
     """
     from fieldline_cloud.agents.anomaly.agent import AnomalyAgent
+    from fieldline_cloud.agents.anomaly.alarms.health import alarm_gauges
     from fieldline_cloud.agents.anomaly.settings import AnomalySettings
 
     start_logging(log_level)
@@ -57,6 +58,7 @@ def anomaly(
     running = AnomalyAgent(settings)
     monitor = running.monitor
     gauges = {"tags": lambda: monitor.tags, "alerts_standing": lambda: len(monitor.raised)}
+    gauges |= alarm_gauges(monitor.board)
     access = hub_access(settings.hub_tls, settings.hub_token)
     asyncio.run(_run(running, settings.hub, settings.name, access, "anomaly", metrics, gauges))
 

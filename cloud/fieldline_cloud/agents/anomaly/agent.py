@@ -7,6 +7,7 @@ what the next step makes harmless. Saves are bundled: frames that change nothing
 """
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -17,11 +18,12 @@ from fieldline import Start
 from fieldline.errors import BadName, DecodeError
 from fieldline.model import Alert, DeviceId
 from fieldline_cloud.agents import outbox
+from fieldline_cloud.agents.anomaly.alarms.desk import ALARMS_TOPIC, AlarmDesk
 from fieldline_cloud.agents.anomaly.monitor import Monitor
 from fieldline_cloud.agents.anomaly.settings import AnomalySettings
 from fieldline_cloud.agents.anomaly.stats import AnomalyStats
 from fieldline_cloud.agents.anomaly.store import AnomalyStore, Seen
-from fieldline_cloud.agents.bus import Bus, FrameIn, FramesIn
+from fieldline_cloud.agents.bus import Bus, FrameIn, FramesIn, RequestIn
 
 __all__ = ["AnomalyAgent"]
 
@@ -42,7 +44,10 @@ class AnomalyAgent:
     def __init__(self, settings: AnomalySettings, *, now_ns: Callable[[], int] = time.time_ns) -> None:
         self.settings = settings
         self.stats = AnomalyStats()
-        self.monitor = Monitor(settings.rule_book(), tags_max=settings.tags_max, stats=self.stats)
+        self.monitor = Monitor(
+            settings.rule_book(), tags_max=settings.tags_max, stats=self.stats, board=settings.alarms.build()
+        )
+        self.desk = AlarmDesk(self.monitor)
         self._now_ns = now_ns
         self._lock = asyncio.Lock()  # a frame or a tick is judged, saved and published before the next one
         self._seen = Seen()
@@ -70,6 +75,7 @@ class AnomalyAgent:
             await self._save(bus, store)
             await self._publish(bus, store)  # what a former run decided and did not deliver
             await frames.wait_open()
+            await bus.respond(ALARMS_TOPIC, lambda request: self._answer(request, bus, store))
             log.info("subscribed", extra={"topics": topics, "durable": durable, "tags": self.monitor.tags})
             try:
                 async with asyncio.TaskGroup() as tasks:
@@ -134,6 +140,19 @@ class AnomalyAgent:
         if frames.next_offset < frames.end_offset:
             return waiting_s >= QUIET_S_MIN
         return waiting_s > 0.0 or self._caught_up
+
+    async def _answer(self, request: RequestIn, bus: Bus, store: AnomalyStore) -> str:
+        """The reply to a request on `ask/alarms`; what it changes is on disk and with the hub before it is sent."""
+
+        async def carry_out() -> str:
+            async with self._lock:
+                reply, alerts = self.desk.answer(request.content, request.by, self._now_ns())
+                self._alerts += alerts
+                if alerts:
+                    await self._save(bus, store)
+                return json.dumps(reply)
+
+        return await asyncio.shield(carry_out())  # the deadline of the one who asks must not cut a save in two
 
     async def _save(self, bus: Bus, store: AnomalyStore) -> None:
         started_s = time.monotonic()

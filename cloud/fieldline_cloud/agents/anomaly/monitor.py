@@ -133,13 +133,15 @@ class Monitor:
 
     def take_changes(self) -> list[TagState]:
         """What must be saved since the last call."""
+        changed: list[TagState] = []
         for device, tag in self.board.changed:
-            place = self._devices.get(device)
-            watch = place.tags.get(tag) if place else None
+            watch = self.watch_of(device, tag)
             if watch is not None:
                 watch.mark()
+            else:  # it stands for an area
+                changed.append(TagState(device, tag, 0, self.board.snapshot((device, tag))))
         self.board.changed.clear()
-        changed = [watch.snapshot(self.board.snapshot((watch.device, watch.tag))) for watch in self._changed]
+        changed += [watch.snapshot(self.board.snapshot((watch.device, watch.tag))) for watch in self._changed]
         for watch in self._changed:
             watch.is_changed = False
         self._changed.clear()
@@ -151,18 +153,20 @@ class Monitor:
         `raised` is what an earlier version kept of alarms; all that is known of them now is in `tags`.
         """
         for state in tags:
-            alarms = state.rules.get("alarms", {})
-            needed = bool(alarms or state.rules.get("findings"))
+            self.board.restore((state.device, state.tag), state.rules, now_ns)
+            if "area" in state.rules:
+                continue
+            needed = "alarms" in state.rules or "findings" in state.rules
             place = self._devices.get(state.device) or _Device()
             watch = self._new_tag(state.device, place, state.tag, now_ns, needed=needed)
             if watch:
                 watch.restore(state)
-                self.board.restore((state.device, state.tag), alarms)
         for alert in raised:
             self.board.adopt(alert)
         self.take_changes()
         orphans = [record.alert for record in self.board.records() if self._is_orphan(record.alert, record.condition)]
-        return [told for alert in orphans for told in self._forget(alert.device, alert.tag, alert.rule, now_ns)]
+        cleared = [told for alert in orphans for told in self._forget(alert.device, alert.tag, alert.rule, now_ns)]
+        return cleared + self.board.release_unflooded(now_ns)
 
     def watch_of(self, device: DeviceId, tag: str) -> TagWatch | None:
         """The watch over a tag; None if it is not known or no rule fits it."""
@@ -264,6 +268,8 @@ class Monitor:
 
     def _is_orphan(self, alert: Alert, condition: bool) -> bool:
         """Whether the rule of an alarm is gone, or no longer says what was told."""
+        if self.board.is_area((alert.device, alert.tag)):
+            return False
         watch = self.watch_of(alert.device, alert.tag)
         alarm = watch.alarms().get(alert.rule) if watch else None
         return alarm is None or (condition and not alarm.is_raised)

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 from fieldline.access_settings import HubTls
 from fieldline.config import FileSettings
 from fieldline.topics import check_filter, check_name
+from fieldline_cloud.agents.anomaly.alarms.settings import AlarmSettings
 from fieldline_cloud.agents.anomaly.matching import RuleBook
 from fieldline_cloud.agents.anomaly.rule_settings import RuleSettings
 
@@ -37,6 +38,8 @@ class AnomalySettings(FileSettings):
     """Time between two saves while nothing is raised or cleared. After a crash so much is read again."""
     tick_s: Annotated[float, Field(ge=0.05, le=60)] = 0.5
     """Time between two looks for silent tags."""
+    alarms: AlarmSettings = AlarmSettings()
+    """What holds for all alarms: chattering, floods, shelving."""
     rules: Annotated[list[RuleSettings], Field(min_length=1, max_length=10_000)]
     """Rules, the most particular first."""
 

@@ -26,3 +26,8 @@ class AnomalyStats:
     saves: int = 0
     findings: int = 0
     findings_refused: int = 0
+    alarms_chattered: int = 0
+    alarms_held_back: int = 0
+    floods: int = 0
+    alarm_orders: int = 0
+    alarm_orders_refused: int = 0

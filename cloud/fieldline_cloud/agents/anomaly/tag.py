@@ -7,14 +7,14 @@ Which readings count:
     more than 60 s older                                          the clock was set back: all goes on there
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from fieldline.model import DeviceId, Quality, Reading, Severity
 from fieldline_cloud.agents.anomaly.finding import Finding
 from fieldline_cloud.agents.anomaly.matching import RuleSet
-from fieldline_cloud.agents.anomaly.rules.base import NumberWatch, Transition, Watch
+from fieldline_cloud.agents.anomaly.rules.base import NamedAlarm, NumberWatch, Transition, Watch
 from fieldline_cloud.agents.anomaly.rules.deviation import DeviationWatch
 from fieldline_cloud.agents.anomaly.rules.quality import QualityWatch
 from fieldline_cloud.agents.anomaly.rules.stale import StaleWatch
@@ -146,7 +146,7 @@ class TagWatch:
     def kind_of(self, rule: str) -> str:
         """The kind of rule an alarm of that name belongs to; learned if no rule has it."""
         for kind, watch in self._watches.items():
-            if any(name == rule for name, _ in watch.alarms()):
+            if any(one.rule == rule for one in watch.alarms()):
                 return kind
         return LEARNED
 
@@ -193,8 +193,14 @@ class TagWatch:
 
     def alarms(self) -> dict[str, Alarm]:
         """Every condition by the name of its rule, those of learned detectors among them."""
-        found = {rule: alarm for watch in self._watches.values() for rule, alarm in watch.alarms()}
-        return found | {rule: alarm for rule, (alarm, _) in self.findings.items()}
+        return {one.rule: one.alarm for one in self.named_alarms()} | {
+            rule: alarm for rule, (alarm, _) in self.findings.items()
+        }
+
+    def named_alarms(self) -> Iterator[NamedAlarm]:
+        """Every alarm of the rules, raised or not."""
+        for watch in self._watches.values():
+            yield from watch.alarms()
 
     def mark(self) -> None:
         """There is something to save."""
@@ -202,17 +208,16 @@ class TagWatch:
             self.is_changed = True
             self._changed.append(self)
 
-    def snapshot(self, alarms: Mapping[str, Any]) -> TagState:
-        """What `restore` needs; `alarms` is what the board keeps of this tag."""
-        rules = {kind: watch.snapshot() for kind, watch in self._watches.items()}
+    def snapshot(self, kept: Mapping[str, Any]) -> TagState:
+        """What `restore` needs; `kept` is what the board keeps of this tag."""
+        rules: dict[str, Any] = {**kept}
+        rules |= {kind: watch.snapshot() for kind, watch in self._watches.items()}
         if self.suppression:
             rules["suppress_while"] = self.suppression.snapshot()
         if self.findings:
             rules["findings"] = {
                 rule: [*alarm.snapshot(), int(severity)] for rule, (alarm, severity) in self.findings.items()
             }
-        if alarms:
-            rules["alarms"] = dict(alarms)
         return TagState(self.device, self.tag, self.last_at_ns, rules)
 
     def restore(self, state: TagState) -> None:

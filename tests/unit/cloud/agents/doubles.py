@@ -1,7 +1,7 @@
 """A hub small enough to hold in the hand: a log, cursors, and switches for what can go wrong."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,8 +48,14 @@ class FakeFrame:
         return self.body
 
 
+@dataclass
+class FakeRequest:
+    content: bytes
+    by: str = "console"
+
+
 class FakeHub:
-    """Holds frames, remembers cursors, keeps what agents publish."""
+    """Holds frames, remembers cursors, keeps what agents publish, hands requests on."""
 
     def __init__(self) -> None:
         self.log: list[FakeFrame] = []
@@ -61,6 +67,7 @@ class FakeHub:
         self.connected = True
         self.connects = 1
         self.history = 0
+        self.responders: dict[str, Callable[[Any], Awaitable[bytes | str]]] = {}
         self.telling: set[asyncio.Future[None]] = set()
 
     @property
@@ -91,6 +98,14 @@ class FakeHub:
     @asynccontextmanager
     async def subscribe(self, filters: str, *, durable: str, start: object, ack: str) -> AsyncIterator["FakeFrames"]:
         yield FakeFrames(self, filters, durable)
+
+    async def respond(self, filters: str, handler: Callable[[Any], Awaitable[bytes | str]]) -> None:
+        self.responders[filters] = handler
+        await self._tell()
+
+    async def ask(self, topic: str, content: bytes, *, by: str = "console") -> bytes | str:
+        await self.until(lambda: topic in self.responders)
+        return await self.responders[topic](FakeRequest(content, by))
 
     async def until(self, claim: Callable[[], bool], *, timeout_s: float = 5.0) -> None:
         async with asyncio.timeout(timeout_s), self.something:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from fieldline.model import Band, Contribution, Period, Severity
 from fieldline_cloud.agents.anomaly.state import Alarm, Change
 
-__all__ = ["NumberWatch", "Rule", "Transition", "Watch", "with_unit"]
+__all__ = ["NamedAlarm", "NumberWatch", "Rule", "Transition", "Watch", "with_unit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,21 @@ class Transition:
     contributions: tuple[Contribution, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class NamedAlarm:
+    """One alarm of a rule; `rule` is the name its alerts carry."""
+
+    rule: str
+    alarm: Alarm
+    severity: Severity
+    cause: str
+
+
 class Watch(Protocol):
     """One rule over one tag."""
 
-    def alarms(self) -> Iterable[tuple[str, Alarm]]:
-        """Every alarm with the name its alerts carry as their rule."""
+    def alarms(self) -> Iterable[NamedAlarm]:
+        """Every alarm this rule can raise."""
 
     def set_back(self, at_ns: int) -> None:
         """The clock of the readings was set back to `at_ns`."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fieldline.model import Band, Severity, Value
-from fieldline_cloud.agents.anomaly.rules.base import Transition, with_unit
+from fieldline_cloud.agents.anomaly.rules.base import NamedAlarm, Transition, with_unit
 from fieldline_cloud.agents.anomaly.state import Alarm, Change, Phase
 
 __all__ = ["Deviation", "DeviationWatch"]
@@ -65,9 +65,9 @@ class DeviationWatch:
         change = alarm.step(at_ns, beyond=off > spec.by, back=off <= spec.by - spec.deadband)
         return () if change is None else (self._transition(change, at_ns, value, self.setpoint),)
 
-    def alarms(self) -> Iterator[tuple[str, Alarm]]:
+    def alarms(self) -> Iterator[NamedAlarm]:
         """The one alarm."""
-        yield "deviation", self.alarm
+        yield NamedAlarm("deviation", self.alarm, self.spec.severity, self.spec.cause)
 
     def set_back(self, at_ns: int) -> None:
         """The clock of the readings was set back."""

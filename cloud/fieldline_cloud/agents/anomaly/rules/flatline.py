@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fieldline.model import Severity
-from fieldline_cloud.agents.anomaly.rules.base import Transition, with_unit
+from fieldline_cloud.agents.anomaly.rules.base import NamedAlarm, Transition, with_unit
 from fieldline_cloud.agents.anomaly.state import Alarm, Change
 
 __all__ = ["Flatline", "FlatlineWatch"]
@@ -74,9 +74,9 @@ class FlatlineWatch:
             self._transition(Change.RAISED, at_ns, value, f"{text}; at most {self._limit_ns() / 1e9:.0f} s is usual"),
         )
 
-    def alarms(self) -> Iterator[tuple[str, Alarm]]:
+    def alarms(self) -> Iterator[NamedAlarm]:
         """The one alarm."""
-        yield "flatline", self.alarm
+        yield NamedAlarm("flatline", self.alarm, self.spec.severity, self.spec.cause)
 
     def set_back(self, at_ns: int) -> None:
         """The clock of the readings was set back: standing still is counted from there."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fieldline.model import Severity
-from fieldline_cloud.agents.anomaly.rules.base import Transition, with_unit
+from fieldline_cloud.agents.anomaly.rules.base import NamedAlarm, Transition, with_unit
 from fieldline_cloud.agents.anomaly.rules.units import unit_change
 from fieldline_cloud.agents.anomaly.state import Alarm, Change, Phase
 
@@ -80,9 +80,10 @@ class RangeWatch:
         self._busy = any(alarm.phase is not Phase.NORMAL for _, alarm in self._alarms)
         return found
 
-    def alarms(self) -> Iterator[tuple[str, Alarm]]:
-        """Every alarm with the name of its rule."""
-        return ((level.rule, alarm) for level, alarm in self._alarms)
+    def alarms(self) -> Iterator[NamedAlarm]:
+        """One alarm for each level."""
+        for level, alarm in self._alarms:
+            yield NamedAlarm(level.rule, alarm, level.severity, self.spec.cause)
 
     def set_back(self, at_ns: int) -> None:
         """The clock of the readings was set back."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fieldline.model import Quality, Severity
-from fieldline_cloud.agents.anomaly.rules.base import Transition
+from fieldline_cloud.agents.anomaly.rules.base import NamedAlarm, Transition
 from fieldline_cloud.agents.anomaly.state import LATE_NS_MAX, Alarm, Change
 
 __all__ = ["QualityRule", "QualityWatch"]
@@ -66,9 +66,10 @@ class QualityWatch:
         self._add(at_ns, int(bad))
         return [*self._judge_long(at_ns, bad=bad, quality=quality), *self._judge_share(at_ns)]
 
-    def alarms(self) -> Iterator[tuple[str, Alarm]]:
+    def alarms(self) -> Iterator[NamedAlarm]:
         """Both alarms."""
-        yield from self._alarms.items()
+        for rule, alarm in self._alarms.items():
+            yield NamedAlarm(rule, alarm, self.spec.severity, self.spec.cause)
 
     def set_back(self, at_ns: int) -> None:
         """The clock of the readings was set back: counting begins anew there."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from fieldline.model import Severity
-from fieldline_cloud.agents.anomaly.rules.base import Transition, with_unit
+from fieldline_cloud.agents.anomaly.rules.base import NamedAlarm, Transition, with_unit
 from fieldline_cloud.agents.anomaly.state import Alarm, Change, Phase
 
 __all__ = ["Rate", "RateWatch", "slope_per_s"]
@@ -92,9 +92,9 @@ class RateWatch:
         slope = self.slope_per_s()
         return () if slope is None else self._judge(at_ns, slope)
 
-    def alarms(self) -> Iterator[tuple[str, Alarm]]:
+    def alarms(self) -> Iterator[NamedAlarm]:
         """The one alarm."""
-        yield "rate", self.alarm
+        yield NamedAlarm("rate", self.alarm, self.spec.severity, self.spec.cause)
 
     def slope_per_s(self) -> float | None:
         """Units per second over the window; None while that is not known."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fieldline.model import Severity
-from fieldline_cloud.agents.anomaly.rules.base import Transition
+from fieldline_cloud.agents.anomaly.rules.base import NamedAlarm, Transition
 from fieldline_cloud.agents.anomaly.state import Alarm, Change
 
 __all__ = ["Stale", "StaleWatch"]
@@ -46,9 +46,9 @@ class StaleWatch:
         self.alarm.step(now_ns, beyond=True, back=False)
         return self._transition(Change.RAISED, now_ns, f"no good value for {self.spec.after_ns / 1e9:g} s")
 
-    def alarms(self) -> Iterator[tuple[str, Alarm]]:
+    def alarms(self) -> Iterator[NamedAlarm]:
         """The one alarm."""
-        yield "stale", self.alarm
+        yield NamedAlarm("stale", self.alarm, self.spec.severity, self.spec.cause)
 
     def set_back(self, at_ns: int) -> None:
         """Silence is not judged by the time of the readings."""
