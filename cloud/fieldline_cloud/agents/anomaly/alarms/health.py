@@ -38,7 +38,7 @@ class AlarmHealth:
 
     def as_json(self) -> dict[str, Any]:
         """As plain data."""
-        return asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
 def health(board: AlarmBoard, now_ns: int, *, area: str = "") -> AlarmHealth:
