@@ -49,12 +49,61 @@ def test_the_files_that_come_with_fieldline_are_right(path: str) -> None:
         ("  - {stale: {}, match: {device: pump-1}}\n", "site/area/device"),
         ("  - {stale: {}, cause: two words}\n", "cause 'two words'"),
         ("  - {stale: {}, rnage: {}}\n", "did you mean 'range'"),
+        ("  - deviation: {by: 1}\n", "setpoint_tag or setpoint"),
+        ("  - deviation: {by: 1, setpoint: 5, setpoint_tag: x}\n", "one of the two only"),
+        ("  - deviation: {by: 1, setpoint: 5, deadband: 2}\n", "must not be more than by 1"),
+        ("  - deviation: {by: 0, setpoint: 5}\n", "greater than 0"),
+        ("  - quality: {}\n", "limits nothing"),
+        ("  - quality: {share: 1.0}\n", "less than 1"),
+        ("  - flatline: {distinct_min: 1}\n", "greater than or equal to 2"),
+        ("  - flatline: {cause: two words}\n", "cause 'two words'"),
+        (
+            "  - {range: {hi: 1}, suppress_while: {tag: running}}\n",
+            "needs one of equals, below and above",
+        ),
+        ("  - suppress_while: {tag: x, below: 1, above: 2}\n", "has below and above"),
+        ("  - suppress_while: {tag: x, below: 1, kinds: [nonsense]}\n", "nonsense"),
     ],
 )
 def test_a_wrong_rule_is_refused_with_its_line_and_cure(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         rules(text)
     assert str(caught.value).startswith("a.yaml:3:")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{flood: {raisings: 3, over: 4}}", "floods flicker"),
+        ("{chatter: {raisings: 1}}", "would hold every alarm"),
+        ("{shelve_h_max: 0}", "greater than 0"),
+        ("{flood: {notify: fatal}}", "fatal"),
+    ],
+)
+def test_wrong_settings_of_the_alarm_system_are_refused_with_the_cure(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        loads(f"kind: anomaly\nalarms: {text}\nrules:\n  - stale: {{}}\n", AnomalySettings, name="a.yaml")
+
+
+def test_the_settings_of_the_alarm_system_reach_it() -> None:
+    text = "{chatter: {raisings: 0}, flood: {raisings: 20, over: 8, notify: warning}, shelve_h_max: 8, stale_h: 12}"
+    spec = loads(
+        f"kind: anomaly\nalarms: {text}\nrules:\n  - stale: {{}}\n", AnomalySettings, name="a.yaml"
+    ).alarms.build()
+    assert (spec.chatter.raisings, spec.flood.raisings, spec.flood.over) == (0, 20, 8)
+    assert spec.flood.notify is Severity.WARNING
+    assert (spec.shelve_ns_max, spec.stale_ns) == (8 * 3_600 * 10**9, 12 * 3_600 * 10**9)
+
+
+def test_what_suppresses_is_taken_from_the_first_entry_that_says_so() -> None:
+    book = rules(
+        "  - {match: {tag: flow}, range: {lo: 1}, suppress_while: {tag: running, equals: false}}\n"
+        "  - {match: {tag: serial}, without: [suppress_while]}\n"
+        "  - {stale: {}, suppress_while: {tag: speed, below: 100}}\n"
+    ).rule_book()
+    assert [
+        rule and rule.tag for rule in (book.rules_for(PUMP, tag).suppress_while for tag in ("flow", "serial", "x"))
+    ] == ["running", None, "speed"]
 
 
 def test_the_first_entry_of_each_kind_decides() -> None:
