@@ -35,6 +35,8 @@ class _Device:
 
     tags: dict[str, TagWatch | None] = field(default_factory=dict)
     listened_to: dict[str, list[TagWatch]] = field(default_factory=dict)
+    asleep: dict[str, TagWatch] = field(default_factory=dict)
+    """Tags without a rule that can be suppressed: they hear the condition, for the finding that may come."""
     waiting: list[TagWatch] = field(default_factory=list)
     """Tags whose suppression ends when time passes."""
 
@@ -78,8 +80,10 @@ class Monitor:
                 continue
             if watch.listeners or place.waiting:
                 alerts += self._suppress(place, watch, reading, now_ns)
-            for transition in watch.update(reading.at_ns, reading.value, reading.quality, now_ns):
-                alerts += self._tell(watch, transition, now_ns)
+            transitions = watch.update(reading.at_ns, reading.value, reading.quality, now_ns)
+            if transitions:
+                for transition in transitions:
+                    alerts += self._tell(watch, transition, now_ns)
         return alerts
 
     def judge(self, finding: Finding, now_ns: int) -> list[Alert]:
@@ -159,6 +163,7 @@ class Monitor:
             needed = "alarms" in state.rules or "findings" in state.rules
             place = self._devices.get(state.device) or _Device()
             watch = self._new_tag(state.device, place, state.tag, now_ns, needed=needed)
+            watch = watch or place.asleep.get(state.tag)
             if watch:
                 watch.restore(state)
         for alert in raised:
@@ -183,7 +188,9 @@ class Monitor:
         rules = self._book.rules_for(device, tag)
         watch = None
         if not rules.is_empty or needed or tag in place.listened_to:
-            watch = self._watch(device, place, tag, rules, now_ns)
+            watch = place.asleep.pop(tag, None) or self._watch(device, place, tag, rules, now_ns)
+        elif rules.suppress_while is not None:
+            place.asleep[tag] = self._watch(device, place, tag, rules, now_ns)
         self.tags += tag not in place.tags
         place.tags[tag] = watch
         self._devices[device] = place
@@ -199,7 +206,8 @@ class Monitor:
         for other in watch.listens_to:
             place.listened_to.setdefault(other, []).append(watch)
             if place.tags.get(other, watch) is None:  # it was of no interest until now
-                place.tags[other] = self._watch(device, place, other, RuleSet(), now_ns)
+                asleep = place.asleep.pop(other, None)
+                place.tags[other] = asleep or self._watch(device, place, other, RuleSet(), now_ns)
         return watch
 
     def _refuse(self, device: DeviceId, tag: str) -> None:

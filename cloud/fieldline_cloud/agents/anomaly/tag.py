@@ -9,7 +9,7 @@ Which readings count:
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from fieldline.model import DeviceId, Quality, Reading, Severity
 from fieldline_cloud.agents.anomaly.finding import Finding
@@ -92,8 +92,9 @@ class TagWatch:
 
     def update(self, at_ns: int, value: object, quality: int, now_ns: int) -> Sequence[Transition]:
         """Take one reading; nearly always nothing begins or ends by it."""
+        number: float | None
         if type(value) is float and quality < _UNCERTAIN and value - value == 0.0:
-            good, number = True, cast("float | None", value)  # the short way for what comes nearly always
+            good, number = True, value  # the short way for what comes nearly always
         else:
             good, number = self._sorted_out(value, quality)
         found: Sequence[Transition] = ()
@@ -105,9 +106,7 @@ class TagWatch:
         if self.stale is not None and self.stale.alarm.is_raised:
             cleared = self.stale.arrived(now_ns)
             found = self._add(found, None if cleared is None else (cleared,))
-        if number is None:
-            return found
-        if not self.last_at_ns <= at_ns <= AT_NS_MAX and not self._accept_odd(at_ns):
+        if number is None or (not self.last_at_ns <= at_ns <= AT_NS_MAX and not self._accept_odd(at_ns)):
             return found
         self.last_at_ns = at_ns
         for watch in self._numbers:

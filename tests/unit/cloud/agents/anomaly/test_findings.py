@@ -112,6 +112,16 @@ def test_alarms_of_a_detector_that_is_gone_are_cleared() -> None:
     assert watch.drop_findings(frozenset({"joint"}), T0 + SECOND) == []
 
 
+def test_a_tag_without_rules_knows_what_suppresses_it_before_its_first_finding_comes() -> None:
+    text = "kind: anomaly\nrules:\n  - suppress_while: {tag: running, equals: false}\n"
+    watch = monitor(text)
+    say(watch, 1.0, at_s=0)
+    say(watch, False, at_s=1, tag="running")
+    following, _ = again(watch, text)
+    assert told(following.judge(at(2, 1.5), T0)) == [("surprise", AlertState.SUPPRESSED)]
+    assert say(following, True, at_s=3, tag="running") == [("surprise", RAISED)]
+
+
 def test_a_finding_is_suppressed_where_the_design_says_so() -> None:
     watch = monitor(RULES + "  - {match: {tag: vibration}, suppress_while: {tag: running, equals: false}}\n")
     say(watch, 1.0, at_s=0)
