@@ -1,0 +1,22 @@
+"""Rows of the anomaly bench: labelled corpora, and what a reading costs."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.anomaly.corpus import DATA_DEFAULT
+from benchmarks.anomaly.cost import cost
+from benchmarks.anomaly.nab import nab
+from benchmarks.anomaly.rows import Rows
+
+GROUPS: dict[str, Callable[[bool, Path], Rows]] = {
+    "nab": nab,
+    "cost": lambda quick, _data: cost(quick),
+}
+
+
+def run(*, quick: bool, data: Path | None, only: Sequence[str] = ()) -> Rows:
+    """The rows of the groups wanted, all of them without `only`.
+
+    FileNotFoundError, with the cure, where the labelled data is neither at `data` nor in the default place.
+    """
+    return [row for name in only or GROUPS for row in GROUPS[name](quick, data or DATA_DEFAULT)]
