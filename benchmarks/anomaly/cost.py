@@ -17,15 +17,14 @@ from fieldline_cloud.detectors import SurpriseBank
 __all__ = ["cost"]
 
 _STEP_NS = 300 * 1_000_000_000
-_SERIES = 1_000
+_SERIES, _BATCHES = 1_000, 200  # in so many batches every series ages once
 _ONE_BY_ONE, _BATCH = "one by one, plain Python", f"{_SERIES:,} series, a reading of each a batch"
 _RIVER = "river HalfSpaceTrees"
 
 
 def cost(quick: bool) -> Rows:
     """Rows of the plain class, beside river's trees where they can be installed, and of the bank."""
-    runs = 10 if quick else 30
-    readings = 2_000 if quick else 5_000
+    runs, readings = 50 if quick else 200, 1_000
     contest = Contest.of(
         1 if quick else 3, lambda: {"us": _plain(readings, runs)}, {_RIVER: lambda: {"us": _river(readings, runs)}}
     )
@@ -34,7 +33,7 @@ def cost(quick: bool) -> Rows:
     made = row(_ONE_BY_ONE, "us/reading", ours, peers, "<= 3", ours <= 3.0)
     return [
         made | {"absent": contest.absent},
-        at_most(_BATCH, "us/reading", _bank(100 if quick else 300, runs), 0.5),
+        at_most(_BATCH, "us/reading", _bank(runs // 5), 0.5),
     ]
 
 
@@ -50,17 +49,16 @@ def _plain(readings: int, runs: int) -> float:
     return _best_us(work, runs) / readings
 
 
-def _bank(batches: int, runs: int) -> float:
-    generator = np.random.default_rng(1)
-    values = generator.normal(50.0, 1.0, ((runs + 1) * batches, _SERIES))
+def _bank(runs: int) -> float:
+    values = np.random.default_rng(1).normal(50.0, 1.0, (10 * _BATCHES, _SERIES))
     bank = SurpriseBank(_SERIES)
     rows, moment = np.array([bank.add() for _ in range(_SERIES)]), np.ones(_SERIES, np.int64)
 
     def work(run: int) -> None:
-        for number in range(run * batches, (run + 1) * batches):
-            bank.update(rows, moment * (number * _STEP_NS), values[number])
+        for number in range(run * _BATCHES, (run + 1) * _BATCHES):
+            bank.update(rows, moment * (number * _STEP_NS), values[number % len(values)])
 
-    return _best_us(work, runs) / batches / _SERIES
+    return _best_us(work, runs) / _BATCHES / _SERIES
 
 
 def _best_us(work: Callable[[int], None], runs: int) -> float:
@@ -76,7 +74,7 @@ def _best_us(work: Callable[[int], None], runs: int) -> float:
 
 def _river(readings: int, runs: int) -> float:
     python = python_of("river", "0.26.1", "river==0.26.1")
-    command = [str(python), "-m", "benchmarks.anomaly.river_worker", str(readings), str(min(runs, 5))]
+    command = [str(python), "-m", "benchmarks.anomaly.river_worker", str(readings), str(runs // 10)]
     try:
         return float(subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout)
     except subprocess.SubprocessError as error:

@@ -2,10 +2,10 @@
 
     python -m benchmarks.anomaly.crossval [--data DIR] [--tunings N]
 
-Neighbours of the shipped tuning are drawn at random, and scored at the fixed threshold 1.0. Then: on one half of the files
-the best neighbour is chosen, on the other it is judged, a hundred times over random halves, and once for each category
-left out. The difference between the two is what choosing flatters; the mean over all neighbours, with nothing chosen, is
-what a plant may expect.
+Neighbours of the shipped tuning are drawn at random, and scored at the fixed threshold 1.0. Then: on one half of the
+files the best neighbour is chosen, on the other it is judged, a hundred times over random halves, and once for each
+category left out. The difference between the two is what choosing flatters. The mean over all neighbours, with nothing
+chosen, is the figure to believe.
 """
 
 import argparse
@@ -25,15 +25,6 @@ from fieldline.detectors import Tuning
 __all__ = ["main"]
 
 _HALVES = 100
-_CHOICES = {
-    "season_hours": (4.0, 8.0, 16.0),
-    "level_rate": (0.001, 0.002, 0.004),
-    "fast_rate": (0.2, 0.25, 0.3, 0.4),
-    "slow_rate": (0.03, 0.05, 0.07, 0.1),
-    "record_rank": (8, 10, 12, 15),
-    "readings_a_rank": (160, 200, 250),
-}
-
 Gains = npt.NDArray[np.float64]  # by tuning and file
 
 
@@ -57,8 +48,18 @@ def main() -> None:
 
 
 def _neighbours(count: int) -> list[Tuning]:
-    source = random.Random(1)
-    return [Tuning(**{name: source.choice(choices) for name, choices in _CHOICES.items()}) for _ in range(count)]
+    choose = random.Random(1).choice
+    return [
+        Tuning(
+            season_hours=choose((4.0, 8.0, 16.0)),
+            level_rate=choose((0.001, 0.002, 0.004)),
+            fast_rate=choose((0.2, 0.25, 0.3, 0.4)),
+            slow_rate=choose((0.03, 0.05, 0.07, 0.1)),
+            record_rank=choose((8, 10, 12, 15)),
+            readings_a_rank=choose((160, 200, 250)),
+        )
+        for _ in range(count)
+    ]
 
 
 def _results(gains: Gains, windows: npt.NDArray[np.int64]) -> list[float]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from fieldline.detectors import Surprise, Tuning
 from fieldline.detectors.records import RATIO_MAX
 from fieldline.detectors.season import DAY, SLOTS, WEEK
-from fieldline.detectors.surprise import RESOLUTION, VALUE_MAX, VERSION
+from fieldline.detectors.surprise import RESOLUTION, RESOLUTION_MIN, VALUE_MAX, VERSION
 from fieldline.detectors.tuning import DEFAULT, HOUR_NS
 
 __all__ = ["SurpriseBank"]
@@ -44,8 +44,9 @@ class SurpriseBank:
         return {
             "whole": whole,
             "level": np.zeros(rows),
-            "means": np.zeros((rows, SLOTS)),
-            "counts": np.zeros((rows, SLOTS), np.int64),
+            # By column, because most readings of a batch are of the same hour.
+            "means": np.zeros((rows, SLOTS), order="F"),
+            "counts": np.zeros((rows, SLOTS), np.int64, order="F"),
             # Four records a row, in the order of Surprises; ascending, with _NONE for those not set yet.
             "smoothed": np.zeros((rows, 4)),
             "bar": np.zeros((rows, 4)),
@@ -95,7 +96,7 @@ class SurpriseBank:
 
     def _step(self, rows: _Ints, at_ns: _Ints, value: _Floats) -> _Floats:
         state = self._state
-        whole = state["whole"][rows]
+        whole = state["whole"].take(rows, 0)
         due = whole[:, _SEEN] % self._tuning.readings_a_rank == 0
         if due.any():
             whole[due] = self._age(rows[due], whole[due], at_ns[due])
@@ -108,7 +109,7 @@ class SurpriseBank:
         deviations = np.empty((len(rows), 4))
         deviations[:, :2] = self._by_season(rows, at_ns, stood_ns, value, by_level)[:, None]
         deviations[:, 2:] = by_level[:, None]
-        ratios = self._ratios(rows, deviations, RESOLUTION * np.abs(value))
+        ratios = self._ratios(rows, deviations, RESOLUTION * np.abs(value) + RESOLUTION_MIN)
         state["ratios"][rows] = ratios
         ratios *= ratios
         a, b, c, d = (ratios * ratios).T
@@ -117,7 +118,7 @@ class SurpriseBank:
         return scores
 
     def _by_level(self, rows: _Ints, value: _Floats, seen: _Ints) -> _Floats:
-        mean = self._state["level"][rows]
+        mean = self._state["level"].take(rows)
         deviation: _Floats = value - mean
         self._state["level"][rows] = mean + deviation * np.maximum(self._tuning.level_rate, 1.0 / seen)
         deviation[seen == 1] = 0.0
@@ -125,11 +126,11 @@ class SurpriseBank:
 
     def _by_season(self, rows: _Ints, at_ns: _Ints, stood_ns: _Ints, value: _Floats, otherwise: _Floats) -> _Floats:
         hour = at_ns // HOUR_NS
-        slots = np.array((hour % DAY, DAY + hour % WEEK)) + rows * SLOTS
-        means, counts = self._state["means"].reshape(-1), self._state["counts"].reshape(-1)
+        slots = rows, np.array((hour % DAY, DAY + hour % WEEK))
+        means, counts = self._state["means"], self._state["counts"]
         mean, seen = means[slots], counts[slots]
         deviations = value - mean
-        rate = np.clip(stood_ns, 0, HOUR_NS) / (self._tuning.season_hours * HOUR_NS)
+        rate = np.minimum(np.maximum(stood_ns, 0), HOUR_NS) / (self._tuning.season_hours * HOUR_NS)
         counts[slots] = seen + 1
         means[slots] = mean + deviations * np.maximum(rate, 1.0 / (seen + 1))
         by_day = np.where(seen[0], deviations[0], otherwise)
@@ -138,18 +139,15 @@ class SurpriseBank:
 
     def _ratios(self, rows: _Ints, deviations: _Floats, resolution: _Floats) -> _Floats:
         state = self._state
-        smoothed = state["smoothed"][rows]
+        smoothed = state["smoothed"].take(rows, 0)
         smoothed += self._rates * (deviations - smoothed)
         state["smoothed"][rows] = smoothed
         size = np.abs(smoothed)
-        bar = np.maximum(state["bar"][rows], resolution[:, None])
-        larger = size > state["floor"][rows]
-        if larger.any():
-            batch, which = larger.nonzero()
-            self._keep(rows[batch], which, size[larger])
-        ratios: _Floats = np.full_like(size, RATIO_MAX)
-        np.divide(size, bar, out=ratios, where=size < RATIO_MAX * bar)
-        ratios[size == 0.0] = 0.0
+        bar = np.maximum(state["bar"].take(rows, 0), resolution[:, None])
+        larger = np.flatnonzero(size > state["floor"].take(rows, 0))
+        if len(larger):
+            self._keep(rows[larger // 4], larger % 4, size.reshape(-1)[larger])
+        ratios: _Floats = np.minimum(size / bar, RATIO_MAX)
         return ratios
 
     def _keep(self, rows: _Ints, which: _Ints, size: _Floats) -> None:

@@ -32,7 +32,7 @@ class Records:
     def ratio(self, deviation: float, resolution: float) -> float:
         """The smoothed deviation over `level`, from 0 to RATIO_MAX; then remember it.
 
-        `resolution` is what the rounding of numbers may amount to: a level below it counts as that.
+        `resolution`, above 0, is what the rounding of numbers may amount to: a level below it counts as that.
         """
         self._mean = size = self._mean + self._rate * (deviation - self._mean)
         if size < 0.0:
@@ -42,9 +42,7 @@ class Records:
             self._keep(size)
         if level < resolution:
             level = resolution
-        if size < RATIO_MAX * level:
-            return size / level
-        return RATIO_MAX if size else 0.0
+        return size / level if size < RATIO_MAX * level else RATIO_MAX
 
     def _keep(self, size: float) -> None:
         young = self._young

@@ -10,10 +10,11 @@ from fieldline.detectors.records import Records
 from fieldline.detectors.season import Season
 from fieldline.detectors.tuning import DEFAULT, HOUR_NS, Tuning
 
-__all__ = ["RESOLUTION", "VALUE_MAX", "VERSION", "Surprise", "Surprises"]
+__all__ = ["RESOLUTION", "RESOLUTION_MIN", "VALUE_MAX", "VERSION", "Surprise", "Surprises"]
 
 VALUE_MAX = 1e150  # no sensor reads more; below it no square or sum here overflows
 RESOLUTION = 1e-9  # of a value: what is smaller is rounding
+RESOLUTION_MIN = 1e-150  # where the value is 0; nothing here divided by it overflows
 _NAN = math.nan
 VERSION = 1
 _KINDS = (
@@ -88,7 +89,7 @@ class Surprise:
         self._seen = seen + 1
         by_level = self._level.deviation(value)
         by_season = self._season.deviation(at_ns, value, by_level)
-        resolution = RESOLUTION * abs(value)
+        resolution = RESOLUTION * abs(value) + RESOLUTION_MIN
         season_fast, season_slow, level_fast, level_slow = self._records
         a = season_fast.ratio(by_season, resolution)
         b = season_slow.ratio(by_season, resolution)
