@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.harness import at_least, at_most, row
 from fieldline_cloud.agents.anomaly.state import Alarm
-from fieldline_cloud.detectors.joint import STRICT, Joint, JointSettings
+from fieldline_cloud.detectors.joint import KEEN, Joint, JointSettings
 
 DATA_DEFAULT: Final = Path(__file__).parents[2].parent / "shared" / "data" / "anomaly"
 NORMAL_ROWS: Final = 400
@@ -36,7 +36,10 @@ PUBLISHED: Final = {  # on all 34 files: F1, FAR, MAR
     "T2+Q (PCA)": (0.76, 26.62, 24.92),
     "flag everything": (0.698, 100.0, 0.0),
 }
-GOALS: Final = {"as shipped": (0.82, 25.0), "strict": (0.78, 14.0)}
+SETTINGS: Final = {  # with the F1 to reach and the FAR to stay below
+    "as shipped": (JointSettings(), 0.78, 14.0),
+    "keen": (KEEN, 0.82, 25.0),
+}
 
 
 class Trace(NamedTuple):
@@ -74,9 +77,9 @@ def skab(*, quick: bool, data: Path | None) -> list[dict[str, Any]]:
     """Rows for the benchmark runner. FileNotFoundError, with the cure, where the files are not there."""
     traces = list(load(data or DATA_DEFAULT))
     rows = []
-    for name, settings in (("as shipped", JointSettings()), ("strict", STRICT)):
+    for name, (settings, f1_goal, far_goal) in SETTINGS.items():
         counts = [judge(trace, settings) for trace in traces]
-        rows += _rows(f"SKAB, {len(traces)} files, {name}", total(counts), *GOALS[name])
+        rows += _rows(f"SKAB, {len(traces)} files, {name}", total(counts), f1_goal, far_goal)
         rows += _spread(f"SKAB, {name}", counts)
         rows += [_of_group(name, group, traces, counts) for group in sorted({_group(trace) for trace in traces})]
     return [*rows, *cost(traces[0], batches=20 if quick else 200)]

@@ -36,6 +36,10 @@ class Aftermath:
     def soften(self, scores: Floats) -> Floats:
         """The scores, each divided by the bar at its moment; NaN stays NaN."""
         share, bar_max, fade, peak = self._share, self._bar_max, self._fade, self.peak
+        if max(peak, np.fmax.reduce(scores, initial=0.0)) * share <= 1.0:
+            faded = scores * fade ** np.arange(len(scores) - 1.0, -1.0, -1.0)
+            self.peak = float(np.fmax.reduce(faded, initial=peak * fade ** len(scores)))
+            return scores
         softened = []
         for score in scores.tolist():
             peak *= fade

@@ -11,7 +11,7 @@ __all__ = ["Channels"]
 
 _FORGOTTEN: Final = 3.0
 """A channel missing for this many time constants of its smoothing starts afresh."""
-_TAKEN_TOGETHER: Final = 64
+_TAKEN_TOGETHER: Final = 128
 """Rows smoothed by one matrix product."""
 _ALONE: Final = 5.0
 """Scales that a value counts for at most when the one before was nearer."""

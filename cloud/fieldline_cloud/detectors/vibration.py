@@ -37,6 +37,8 @@ __all__ = [
 SCORE_C: Final = 1.0
 SCORE_D: Final = 2.0
 _SCORE_B: Final = 0.5
+_SPEED_MAX: Final = 1e9
+"""No machine shakes like this, in any unit."""
 _PER_UNIT: Final = {"mm/s": 1.0, "cm/s": 10.0, "m/s": 1_000.0, "in/s": 25.4, "ips": 25.4, "um/s": 1e-3, "µm/s": 1e-3}
 
 
@@ -142,8 +144,8 @@ class Vibration:
 
     def update(self, times: ArrayLike, values: ArrayLike) -> Floats:
         """Judge `values` (n,), RMS in `unit`; `times` do not matter: the zone of a value does not depend on them."""
-        speeds = np.asarray(values, dtype=np.float64) * self._factor
-        speeds = np.where((speeds >= 0.0) & (speeds < np.inf), speeds, np.nan)
+        speeds = np.asarray(values, dtype=np.float64)
+        speeds = np.where((speeds >= 0.0) & (speeds < _SPEED_MAX), speeds, np.nan) * self._factor
         top = self._limits[-1]
         scores = np.interp(speeds, (0.0, *self._limits), (0.0, _SCORE_B, SCORE_C, SCORE_D))
         self._follow(speeds)

@@ -74,8 +74,8 @@ def test_a_channel_that_leaves_its_level_is_found_and_named() -> None:
 def test_a_broken_relation_is_found_though_each_channel_alone_looks_normal() -> None:
     joint = learned()
     faulty = stretch(600, 700)
-    faulty[:, 0] = 100 + 8.0
-    faulty[:, 1] = 3 + 0.32  # a high flow is normal, and so is a high pressure: never both
+    faulty[:, 0] = 100 + 4.0
+    faulty[:, 1] = 3 + 0.16  # a high flow is normal, and so is a high pressure: never both
 
     together = joint.update(seconds(100, 600), faulty)[-1]
 
@@ -86,7 +86,7 @@ def test_a_broken_relation_is_found_though_each_channel_alone_looks_normal() -> 
         one[:, column] = faulty[:, column]
         alone.append(other.update(seconds(100, 600), one)[-1])
     assert together > 1.0
-    assert together > 1.2 * max(alone)
+    assert together > 1.3 * max(alone)
 
 
 def test_a_wandering_channel_is_followed_and_its_jump_is_found() -> None:
@@ -156,7 +156,7 @@ def test_channels_that_say_the_same_twice_are_no_trouble() -> None:
 
     scores = joint.update(seconds(700), rows)
 
-    assert np.nanmax(scores) < 1.2
+    assert np.mean(scores[400:] >= 1.0) < 0.05
 
 
 def test_a_single_spike_does_not_stay() -> None:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fieldline.model import Severity
@@ -21,8 +21,8 @@ from fieldline_cloud.detectors.vibration import (
 )
 
 
-def judge(*values: float, settings: VibrationSettings | None = None) -> tuple[list[float], Zone | None]:
-    watch = Vibration(settings)
+def judge(*values: float, machine: VibrationSettings | None = None) -> tuple[list[float], Zone | None]:
+    watch = Vibration(machine)
     return watch.update(np.arange(len(values)), values).tolist(), watch.zone
 
 
@@ -50,7 +50,7 @@ def test_a_medium_machine_on_concrete_is_judged_by_its_table(
 def test_scores_are_the_same_at_the_boundaries_of_every_table(
     kind: tuple[MachineGroup, Foundation], limits: ZoneLimits
 ) -> None:
-    scores, _ = judge(*limits.rising, 2 * limits.c_d_mm_per_s, settings=VibrationSettings(*kind))
+    scores, _ = judge(*limits.rising, 2 * limits.c_d_mm_per_s, machine=VibrationSettings(*kind))
 
     assert scores == pytest.approx([0.5, 1.0, 2.0, 4.0])
 
@@ -68,14 +68,14 @@ def test_a_zone_is_left_downwards_only_with_room_to_spare() -> None:
 
 
 def test_limits_of_the_maker_stand_in_for_the_table() -> None:
-    scores, zone = judge(1.0, settings=VibrationSettings(limits=ZoneLimits(0.2, 0.5, 0.8)))
+    scores, zone = judge(1.0, machine=VibrationSettings(limits=ZoneLimits(0.2, 0.5, 0.8)))
 
     assert zone is Zone.D
     assert scores == [2.5]
 
 
 def test_values_in_inches_are_judged_in_millimetres() -> None:
-    scores, _ = judge(2.8 / 25.4, settings=VibrationSettings(unit="in/s"))
+    scores, _ = judge(2.8 / 25.4, machine=VibrationSettings(unit="in/s"))
 
     assert scores == pytest.approx([1.0])
     assert Vibration(VibrationSettings(unit="in/s")).expected()[1] == pytest.approx(2.8 / 25.4)
@@ -99,6 +99,7 @@ def test_what_cannot_be_a_velocity_has_no_score_and_no_zone() -> None:
     assert zone is None
 
 
+@settings(max_examples=30)
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=30), st.integers(0, 30))
 def test_any_split_into_batches_gives_the_same_and_so_does_a_restored_detector(values: list[float], cut: int) -> None:
     whole = Vibration()
