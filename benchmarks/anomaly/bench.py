@@ -7,9 +7,11 @@ from benchmarks.anomaly.corpus import DATA_DEFAULT
 from benchmarks.anomaly.cost import cost
 from benchmarks.anomaly.nab import nab
 from benchmarks.anomaly.rows import Rows
+from benchmarks.anomaly.skab import skab
 
 GROUPS: dict[str, Callable[[bool, Path], Rows]] = {
     "nab": nab,
+    "skab": skab,
     "cost": lambda quick, _data: cost(quick),
 }
 

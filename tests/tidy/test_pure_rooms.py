@@ -9,7 +9,6 @@ import pytest
 from tests.tidy.tree import PACKAGES, ROOT, python_files, text_of
 
 PURE = [
-    "cloud/fieldline_cloud/detectors/*.py",
     "protos/fieldline/access.py",
     "protos/fieldline/access_settings.py",
     "protos/fieldline/addresses.py",

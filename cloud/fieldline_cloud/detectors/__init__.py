@@ -8,9 +8,13 @@ from typing import Any
 
 from fieldline.detectors import Surprise
 from fieldline_cloud.detectors.bank import SurpriseBank
+from fieldline_cloud.detectors.joint import Joint
+from fieldline_cloud.detectors.vibration import Vibration
 
 __all__ = ["DETECTORS", "SurpriseBank"]
 
 DETECTORS: dict[str, type[Any]] = {
     "surprise": Surprise,
+    "joint": Joint,
+    "vibration": Vibration,
 }
