@@ -35,6 +35,7 @@ class Channels:
         self.smooth = np.zeros(len(gain))
         self.before = np.zeros(len(gain))
         self.missing = np.zeros(len(gain), dtype=np.int64)
+        self._wandering = np.flatnonzero(gain).tolist()
         self._clip = clip
         self._smoothing = smoothing
         self._forgotten = int(_FORGOTTEN / smoothing)
@@ -85,7 +86,7 @@ class Channels:
             self.level[wandering] = rows[0, wandering]
             self.missing[:] = 0
         off = (rows - self.level) / self.scale
-        for column in np.flatnonzero(self.gain).tolist():
+        for column in self._wandering:
             off[:, column] = self._wander(column, rows[:, column])
         count = len(rows)
         cut = self._cut(off)
@@ -96,9 +97,13 @@ class Channels:
     def _cut(self, off: Floats) -> Floats:
         """Distances cut at `clip`; at `_ALONE` where the value before was not as far off: one spike is no news."""
         size = np.abs(off)
-        before = np.vstack((self.before, size[:-1]))
+        most = np.empty_like(size)
+        most[0], most[1:] = self.before, size[:-1]
         self.before = size[-1].copy()
-        return np.asarray(np.copysign(np.minimum(size, np.clip(before, min(_ALONE, self._clip), self._clip)), off))
+        np.maximum(most, min(_ALONE, self._clip), out=most)
+        np.minimum(most, self._clip, out=most)
+        np.minimum(most, size, out=most)
+        return np.copysign(most, off, out=most)
 
     def _wander(self, column: int, values: Floats) -> list[float]:
         """Distances to a level that follows."""

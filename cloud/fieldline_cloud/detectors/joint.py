@@ -152,20 +152,24 @@ class Joint:
                 f"times {at.shape} and values {rows.shape} do not fit: give (n,) and (n, {len(self.channels)}), "
                 f"a column each for {', '.join(self.channels)}; relearn(channels) takes other channels"
             )
-        scores = np.full(len(at), np.nan)
-        taken, fresh = self._in_order(at)
+        taken, jumps = self._in_order(at)
         self.stats.rows += len(at)
         self.stats.rows_late += len(at) - len(taken)
-        rows = rows[taken]
+        rows = rows if len(taken) == len(at) else rows[taken]
         rows = np.where(np.abs(rows) < _VALUE_MAX, rows, np.nan)
-        found = np.full(len(taken), np.nan)
+        found = np.empty(len(taken))
+        edges = [*jumps, len(taken)]
         start = 0
         while start < len(taken):
-            if fresh[start]:
+            if start == edges[0]:
                 self._restart()
-            stop = min(start + self._room(), len(taken), _next(fresh, start + 1))
+                del edges[0]
+            stop = min(start + self._room(), edges[0])
             found[start:stop] = self._piece(rows[start:stop])
             start = stop
+        if len(taken) == len(at):
+            return found
+        scores = np.full(len(at), np.nan)
         scores[taken] = found
         return scores
 
@@ -241,27 +245,29 @@ class Joint:
         self._last_deviations: Floats = np.zeros(0)
         self._aftermath = Aftermath(settings.aftermath_share, settings.aftermath_max, settings.aftermath_half_life_rows)
 
-    def _in_order(self, at: NDArray[np.int64]) -> tuple[NDArray[np.intp], list[bool]]:
-        """Which rows are newer than all before, and before which of them time has jumped."""
+    def _in_order(self, at: NDArray[np.int64]) -> tuple[Sequence[int], list[int]]:
+        """Which rows are newer than all before, and at which of those time has jumped."""
         settings, last = self.settings, self._last_ns
         if not len(at):
-            return np.arange(0), []
+            return (), []
         gap_ns, set_back_ns = int(settings.gap_s * _S), int(settings.set_back_s * _S)
         first = 1 if last is None else int(at[0]) - last
         steps = at[1:] - at[:-1]
         if 0 < first <= gap_ns and (not len(steps) or (steps.min() > 0 and steps.max() <= gap_ns)):
             self._last_ns = int(at[-1])
-            return np.arange(len(at)), [False] * len(at)
-        taken, fresh = [], []
+            return range(len(at)), []
+        taken: list[int] = []
+        jumps = []
         for place, now in enumerate(at.tolist()):
             step = 1 if last is None else now - last
             if -set_back_ns <= step <= 0:
                 continue
+            if step < 0 or step > gap_ns:
+                jumps.append(len(taken))
             taken.append(place)
-            fresh.append(step < 0 or step > gap_ns)
             last = now
         self._last_ns = last
-        return np.asarray(taken, dtype=np.intp), fresh
+        return taken, jumps
 
     def _room(self) -> int:
         """Rows until the next lesson."""
@@ -286,7 +292,8 @@ class Joint:
             self._collect(rows)
             return np.full(len(rows), np.nan)
         lesson = self._lesson
-        smooth = lesson.channels.follow(rows[:, lesson.columns])
+        judged = rows if len(lesson.columns) == rows.shape[1] else rows[:, lesson.columns]
+        smooth = lesson.channels.follow(judged)
         deviations = lesson.normal.deviations(smooth)
         bare = lesson.normal.furthest(deviations) / self.settings.bar
         self._last_deviations = deviations[-1]
@@ -321,14 +328,6 @@ class Joint:
             taught = rows[np.repeat(quiet, settings.block_rows)]
             self._lesson.normal.absorb(taught, quantile=settings.quantile, memory_rows=settings.memory_rows)
         self._block, self._block_rows = [], 0
-
-
-def _next(marks: list[bool], start: int) -> int:
-    """Where the next mark is, or the end."""
-    try:
-        return marks.index(True, start)
-    except ValueError:
-        return len(marks)
 
 
 def _plain(rows: Floats) -> list[list[float | None]]:

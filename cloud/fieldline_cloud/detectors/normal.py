@@ -54,7 +54,7 @@ class Normal:
         z = (rows - self.center) / self._spread
         there = np.isfinite(z)
         if there.all():
-            return self._adjusted(z, np.ones(len(self.center), dtype=bool))
+            return self._adjusted(z, self._all)
         found = np.full_like(z, np.nan)
         patterns, which = np.unique(there, axis=0, return_inverse=True)
         for place, pattern in enumerate(patterns):
@@ -128,6 +128,7 @@ class Normal:
     def _prepare(self) -> None:
         self._spread = np.sqrt(np.maximum(np.diag(self.covariance), _TINY))
         self._correlation = self.covariance / np.outer(self._spread, self._spread)
+        self._all = np.ones(len(self.center), dtype=bool)
         self._kept: dict[bytes, tuple[Floats, Floats]] = {}
 
     def _adjusted(self, z: Floats, there: NDArray[np.bool_]) -> Floats:
