@@ -1,6 +1,6 @@
 """The detector for tags that belong together on one device. Pure: rows and times in, scores out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ __all__ = ["CHANNELS_MAX", "KEEN", "Joint", "JointSettings", "JointStats"]
 
 CHANNELS_MAX: Final = 64
 """Channels of one device; the cost of a row grows with their square, and so does what is kept."""
+_VERSION: Final = 1
 _LESSON_BLOCKS_MAX: Final = 10
 """Blocks between two lessons at most: what is kept until then is bounded."""
 _VALUE_MAX: Final = 1e100
@@ -197,8 +198,10 @@ class Joint:
 
     def snapshot(self) -> dict[str, Any]:
         """All it remembers as plain data."""
-        lesson = self._lesson
+        lesson, settings = self._lesson, self.settings
         return {
+            "version": _VERSION,
+            "rows": [settings.warmup_rows, settings.block_rows],
             "channels": list(self.channels),
             "last_ns": self._last_ns,
             "warmup": [_plain(rows) for rows in self._warmup],
@@ -213,22 +216,35 @@ class Joint:
             },
         }
 
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        """Go on where `snapshot` was taken; KeyError, TypeError or ValueError where it is not one of ours."""
-        self._name(snapshot["channels"])
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Go on where `snapshot` was taken, with its channels.
+
+        ValueError where it is not one of ours, and nothing has changed then. Under other `warmup_rows` or
+        `block_rows` what was being collected is dropped, and what was learned is kept.
+        """
+        try:
+            if snapshot["version"] != _VERSION:
+                raise ValueError(f"version {snapshot['version']!r}, {_VERSION} is known")
+            channels, last_ns, peak = snapshot["channels"], snapshot["last_ns"], float(snapshot["aftermath"])
+            lesson = None if snapshot["lesson"] is None else self._lesson_of(snapshot["lesson"])
+            warmup = [_floats(rows) for rows in snapshot["warmup"]]
+            block = [(_floats(bare)[:, 0], _floats(smooth)) for bare, smooth in snapshot["block"]]
+            same = list(snapshot["rows"]) == [self.settings.warmup_rows, self.settings.block_rows]
+            self._name(channels)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"no snapshot of a joint detector: {error!r}; begin without it") from error
         self._forget()
-        self._last_ns = snapshot["last_ns"]
-        self._warmup = [_floats(rows) for rows in snapshot["warmup"]]
-        self._warmup_rows = sum(map(len, self._warmup))
-        self._block = [(_floats(bare)[:, 0], _floats(smooth)) for bare, smooth in snapshot["block"]]
-        self._block_rows = sum(len(bare) for bare, _ in self._block)
-        self._aftermath.peak = float(snapshot["aftermath"])
-        if lesson := snapshot["lesson"]:
-            self._lesson = Lesson(
-                np.asarray(lesson["columns"], dtype=np.intp),
-                Channels.restored(lesson["channels"]),
-                Normal.restored(lesson["normal"], ridge=self.settings.ridge),
-            )
+        self._last_ns, self._lesson, self._aftermath.peak = last_ns, lesson, peak
+        if same:
+            self._warmup, self._block = warmup, block
+            self._warmup_rows, self._block_rows = sum(map(len, warmup)), sum(len(bare) for bare, _ in block)
+
+    def _lesson_of(self, snapshot: Mapping[str, Any]) -> Lesson:
+        return Lesson(
+            np.asarray(snapshot["columns"], dtype=np.intp),
+            Channels.restored(snapshot["channels"]),
+            Normal.restored(snapshot["normal"], ridge=self.settings.ridge),
+        )
 
     def _name(self, channels: Sequence[str]) -> None:
         if not 1 <= len(channels) <= CHANNELS_MAX or len(set(channels)) < len(channels):
@@ -243,7 +259,9 @@ class Joint:
         self._block = []
         self._block_rows = 0
         self._last_deviations: Floats = np.zeros(0)
-        self._aftermath = Aftermath(settings.aftermath_share, settings.aftermath_max, settings.aftermath_half_life_rows)
+        self._aftermath: Aftermath = Aftermath(
+            settings.aftermath_share, settings.aftermath_max, settings.aftermath_half_life_rows
+        )
 
     def _in_order(self, at: NDArray[np.int64]) -> tuple[Sequence[int], list[int]]:
         """Which rows are newer than all before, and at which of those time has jumped."""

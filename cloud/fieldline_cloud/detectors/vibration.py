@@ -10,6 +10,7 @@ runs below 600 rpm). The standard is sold, not published: check them against you
 maker of the machine says otherwise.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Any, Final
@@ -34,6 +35,7 @@ __all__ = [
     "severity_of",
 ]
 
+_VERSION: Final = 1
 SCORE_C: Final = 1.0
 SCORE_D: Final = 2.0
 _SCORE_B: Final = 0.5
@@ -157,11 +159,16 @@ class Vibration:
 
     def snapshot(self) -> dict[str, Any]:
         """All it remembers as plain data."""
-        return {"zone": None if self.zone is None else int(self.zone)}
+        return {"version": _VERSION, "zone": None if self.zone is None else int(self.zone)}
 
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        """Go on where `snapshot` was taken."""
-        self.zone = None if snapshot["zone"] is None else Zone(snapshot["zone"])
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Go on where `snapshot` was taken. ValueError where it is not one of ours, and nothing has changed then."""
+        try:
+            if snapshot["version"] != _VERSION:
+                raise ValueError(f"version {snapshot['version']!r}, {_VERSION} is known")
+            self.zone = None if snapshot["zone"] is None else Zone(snapshot["zone"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"no snapshot of a vibration detector: {error!r}; begin without it") from error
 
     def _follow(self, speeds: Floats) -> None:
         lower = np.asarray(self._limits) * (1.0 - self.settings.hysteresis)

@@ -309,6 +309,30 @@ def test_a_restored_detector_goes_on_as_the_one_it_was_taken_from(rows: int) -> 
     assert dict(other.contributions()) == pytest.approx(dict(joint.contributions()))
 
 
+def test_a_snapshot_that_is_none_is_refused_and_changes_nothing() -> None:
+    joint = learned(config=SMALL)
+    before = joint.snapshot()
+
+    for broken in ({}, {**before, "version": 0}, {**before, "lesson": {}}, {**before, "channels": ["a", "a"]}):
+        with pytest.raises(ValueError, match="no snapshot of a joint detector"):
+            joint.restore(broken)
+
+    assert joint.snapshot() == before
+
+
+@pytest.mark.parametrize("rows", [70, 637])
+def test_a_snapshot_under_other_settings_keeps_what_was_learned(rows: int) -> None:
+    before = learned(rows, SMALL)
+    other = Joint(NAMES, JointSettings(warmup_rows=40, block_rows=8))
+
+    other.restore(before.snapshot())
+    scores = other.update(seconds(200, rows), stretch(rows, rows + 200))
+
+    assert other.learning is False
+    assert np.isnan(scores[0]) == before.learning
+    assert np.isfinite(scores[-1])
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_scores_do_not_depend_on_how_rows_come_in_batches(data: st.DataObject) -> None:

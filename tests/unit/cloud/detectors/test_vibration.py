@@ -92,6 +92,12 @@ def test_boundaries_that_do_not_rise_are_refused() -> None:
         ZoneLimits(2.0, 1.0, 3.0)
 
 
+def test_a_snapshot_that_is_none_is_refused() -> None:
+    for broken in ({}, {"version": 1, "zone": 7}, {"version": 2, "zone": 1}):
+        with pytest.raises(ValueError, match="no snapshot"):
+            Vibration().restore(broken)
+
+
 def test_what_cannot_be_a_velocity_has_no_score_and_no_zone() -> None:
     scores, zone = judge(math.nan, -1.0, math.inf)
 
