@@ -37,6 +37,7 @@ from fieldline_cloud.agents.anomaly.alarms.health import alarm_gauges
 from fieldline_cloud.agents.anomaly.stats import AnomalyStats
 from fieldline_cloud.agents.maintenance.book import MaintenanceStats
 from fieldline_cloud.agents.metrics import StatsCollector
+from fieldline_cloud.agents.prognosis.forecaster import PrognosisStats
 from fieldline_cloud.hub import Hub, HubSettings
 from fieldline_cloud.hub.errors import HubRefusal
 from fieldline_cloud.hub.metrics import HubCollector
@@ -107,6 +108,24 @@ _AGENT_SENTENCES = {
     "maintenance_tasks_opened": "Tasks opened.",
     "maintenance_tasks_changed": "Revisions of tasks that were open already.",
     "maintenance_tasks_unassigned": "Revisions for which nobody has the skill and a shift.",
+    "prognosis_frames": "Frames taken in.",
+    "prognosis_frames_repeated": "Frames that came again and were known.",
+    "prognosis_frames_undecodable": "Frames that could not be read and were skipped.",
+    "prognosis_frames_misplaced": "Frames on a topic that is not `<kind>/<site>/<area>/<device>`, skipped.",
+    "prognosis_readings": "Readings of tags that are followed.",
+    "prognosis_readings_not_good": "Readings without a good number: they count for nothing.",
+    "prognosis_readings_ahead": "Readings stamped over an hour ahead of the agent's clock: they count for nothing.",
+    "prognosis_readings_refused": "Readings of tags beyond `tags_max`.",
+    "prognosis_prognoses": "Prognoses published.",
+    "prognosis_prognoses_withdrawn": "Prognoses withdrawn: repaired, or no wear is seen any more.",
+    "prognosis_saves": "Transactions, one fsync each.",
+    "prognosis_tags": "Tags followed.",
+    "prognosis_prognoses_standing": "Tags with a prognosis that was not withdrawn.",
+}
+_AGENT_GAUGES = {
+    "anomaly": ("tags", "alerts_standing"),
+    "maintenance": (),
+    "prognosis": ("tags", "prognoses_standing"),
 }
 _AGENT_GAUGES = {
     "anomaly": ("tags", "alerts_standing", *alarm_gauges(AlarmBoard(BoardSpec(), AnomalyStats()))),
@@ -650,7 +669,8 @@ def metrics_tables() -> dict[str, str]:
     hub, edge = asyncio.run(_collect())
     tables = {"metrics-hub": _metrics_table(hub, {}), "metrics-edge": _metrics_table(edge, _driver_sentences())}
     used: set[str] = set()
-    for kind, stats in (("anomaly", AnomalyStats()), ("maintenance", MaintenanceStats())):
+    agents = (("anomaly", AnomalyStats()), ("maintenance", MaintenanceStats()), ("prognosis", PrognosisStats()))
+    for kind, stats in agents:
         collector = StatsCollector(kind, stats, {name: lambda: 0 for name in _AGENT_GAUGES[kind]})
         families = list(collector.collect())
         used |= {family.name for family in families}

@@ -167,6 +167,8 @@ PURE = [
     "cloud/fieldline_cloud/planning/*.py",
     "cloud/fieldline_cloud/planning/search/*.py",
     "cloud/fieldline_cloud/detectors/*.py",
+    "cloud/fieldline_cloud/agents/prognosis/forecaster.py",
+    "cloud/fieldline_cloud/agents/prognosis/settings.py",
     "cloud/fieldline_cloud/demo/ledger.py",
     "cloud/fieldline_cloud/demo/report.py",
     "cloud/fieldline_cloud/demo/view.py",

@@ -95,6 +95,11 @@ class Bus(Protocol):
     async def publish(self, topic: str, content: bytes | str, *, key: str = "", stored: bool = False) -> None:
         """Publish one message; with stored=True return once the hub has fsynced it."""
 
+    async def publish_readings(
+        self, topic: str, readings: Sequence[Reading], *, key: str = "", stored: bool = False
+    ) -> None:
+        """Publish readings as one frame; with stored=True return once the hub has fsynced it."""
+
     def subscribe(
         self, filters: str, *, durable: str, start: Start, ack: Literal["auto", "manual"]
     ) -> AbstractAsyncContextManager[FramesIn]:

@@ -18,7 +18,7 @@ from fieldline_cloud.agents.bus import Bus
 
 __all__ = ["agent"]
 
-agent: Final = new_app("Run an agent: readings to alerts, or alerts to tasks.")
+agent: Final = new_app("Run an agent: readings to alerts or prognoses, or alerts to tasks.")
 
 _Config = Annotated[Path, typer.Argument(help="The agent's configuration file")]
 _Hub = Annotated[str | None, typer.Option(help="Address and port of the hub, instead of the file's")]
@@ -84,6 +84,32 @@ def maintenance(
     settings = _with_options(load(config, MaintenanceSettings), hub, data)
     access = hub_access(settings.hub_tls, settings.hub_token)
     asyncio.run(_run(MaintenanceAgent(settings), settings.hub, settings.name, access, "maintenance", metrics, {}))
+
+
+@agent.command()
+def prognosis(
+    config: _Config,
+    hub: _Hub = None,
+    data: _Data = None,
+    metrics: _Metrics = None,
+    log_level: _LogLevel = "info",
+) -> None:
+    """Foretell when machines that wear reach their failure limit, until Ctrl-C or SIGTERM.
+
+    Example: `fieldline agent prognosis config/prognosis.yaml --hub 127.0.0.1:50051 --data data/prognosis`
+
+    Exit codes: 0 stopped, 1 its state cannot be kept, 2 wrong configuration, 3 the hub refused.
+    """
+    from fieldline_cloud.agents.prognosis.agent import PrognosisAgent
+    from fieldline_cloud.agents.prognosis.settings import PrognosisSettings
+
+    start_logging(log_level)
+    settings = _with_options(load(config, PrognosisSettings), hub, data)
+    running = PrognosisAgent(settings)
+    forecaster = running.forecaster
+    gauges = {"tags": lambda: forecaster.tags, "prognoses_standing": lambda: forecaster.standing}
+    access = hub_access(settings.hub_tls, settings.hub_token)
+    asyncio.run(_run(running, settings.hub, settings.name, access, "prognosis", metrics, gauges))
 
 
 def _with_options(settings: _S, hub: str | None, data: Path | None) -> _S:

@@ -76,15 +76,19 @@ class Degradation:
         """Whether there are too few points yet to say anything."""
         return len(self._indicator.points) < self._warmup
 
-    def update(self, times: Times, values: Values) -> None:
-        """Take readings: `times` int64 Unix nanoseconds (n,), `values` float64 (n,), NaN where there is no good value.
+    def update(self, times: Times, values: Values) -> bool:
+        """Take readings; returns whether they closed a point of the indicator, so that there may be news.
 
-        In any order; what comes late is counted in its own time. How readings are spread over calls does not matter.
+        `times` are int64 Unix nanoseconds (n,), `values` float64 (n,), NaN where there is no good value. They may come
+        in any order; what comes late is counted in its own time. How readings are spread over calls does not matter.
         """
         good = (np.abs(values) <= VALUE_MAX) & (values >= self._idle_below)  # both are False for NaN
+        closed = False
         for at_ns, value in zip(times[good].tolist(), values[good].tolist(), strict=True):
             if self._indicator.add(at_ns, value):
                 self._review()
+                closed = True
+        return closed
 
     def remaining(self, now_ns: int) -> Prognosis | None:
         """The life that remains from `now_ns` on; None while nothing degrades, or not within the horizon.

@@ -53,6 +53,7 @@ COMMANDS = [
     "alarms out",
     "alarms back",
     "alarms health",
+    "agent prognosis",
     "certs init",
     "certs issue",
     "certs list",
@@ -271,7 +272,7 @@ def test_check_names_the_problems_of_all_files(
     assert told.err.splitlines() == [
         f"{tmp_path}/bad.yaml:2: limits.topics: is not a known key; did you mean 'topics_max'?",
         f"{tmp_path}/odd.yaml:1: kind: 'hat' is not known; "
-        "use one of anomaly, gateway, hub, maintenance, plant, profile",
+        "use one of anomaly, gateway, hub, maintenance, plant, profile, prognosis",
         f"{tmp_path}/none.yaml:1: kind: is missing; start the file with a line like 'kind: gateway'",
     ]
 

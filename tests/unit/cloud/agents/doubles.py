@@ -10,6 +10,7 @@ from fieldline.errors import DecodeError
 from fieldline.model import Alert, DeviceId, Reading, Task
 from fieldline.topics import matches
 from fieldline.wire.plant import decode_alert, decode_task
+from fieldline.wire.readings import encode_readings
 
 PUMP = DeviceId("demo", "hall-a", "pump-2")
 SECOND = 1_000_000_000
@@ -94,6 +95,11 @@ class FakeHub:
         await self.publish_gate.wait()
         self.published.append((topic, content))
         await self._tell()
+
+    async def publish_readings(
+        self, topic: str, readings: Sequence[Reading], *, key: str = "", stored: bool = False
+    ) -> None:
+        await self.publish(topic, encode_readings(readings), key=key, stored=stored)
 
     @asynccontextmanager
     async def subscribe(self, filters: str, *, durable: str, start: object, ack: str) -> AsyncIterator["FakeFrames"]:

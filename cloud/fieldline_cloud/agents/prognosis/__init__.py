@@ -1,0 +1,1 @@
+"""The prognosis agent: readings in, remaining useful life out, as readings."""

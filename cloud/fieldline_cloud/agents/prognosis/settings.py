@@ -1,0 +1,102 @@
+"""Settings of the prognosis agent, and the degradations they describe."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import Field, SecretStr, field_validator
+
+from fieldline.access_settings import HubTls
+from fieldline.config import FileSettings, Settings
+from fieldline.topics import check_filter, check_name
+from fieldline_cloud.agents.anomaly.matching import TagPattern, check_pattern
+from fieldline_cloud.agents.prognosis.forecaster import Wear
+
+__all__ = ["MatchSettings", "PrognosisSettings", "WearSettings"]
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class MatchSettings(Settings):
+    """Which tags an entry is for."""
+
+    device: str = "+/+/+"
+    """Site, area and device, each a pattern: `+` or `*` for any, `pump-*` for how it begins."""
+    tag: str = "*"
+    """Name of the tag, with the same patterns."""
+
+    @field_validator("device")
+    @classmethod
+    def _three_levels(cls, device: str) -> str:
+        return check_pattern(device)
+
+
+class WearSettings(Settings):
+    """A tag that shows wear, and the limit at which the machine has failed."""
+
+    match: MatchSettings
+    """Which tags these are."""
+    limit: Number
+    """Value at which the machine counts as failed, in the tag's own unit."""
+    falling: bool = False
+    """Whether the value sinks towards the limit (a flow, a pressure) instead of rising towards it."""
+    bucket_s: Annotated[float, Field(ge=1, le=7 * 86_400)] = 3_600.0
+    """Length of time whose median is one point of the trend; an hour suits wear of days to months."""
+    warmup: Annotated[int, Field(ge=8, le=1_000)] = 24
+    """Points before anything is said; they should span the cycle of the load, such as a day."""
+    horizon_h: Annotated[float, Field(ge=1, le=24 * 3_650)] = 8_760.0
+    """Hours: nothing is said of a life whose median is longer, and no quantile is later than this."""
+    idle_below: Number | None = None
+    """Values below this come from a machine that stands still, and count for nothing."""
+
+    def build(self) -> Wear:
+        """The entry these settings describe."""
+        return Wear(
+            pattern=TagPattern(self.match.device, self.match.tag),
+            limit=self.limit,
+            falling=self.falling,
+            bucket_s=self.bucket_s,
+            warmup=self.warmup,
+            horizon_h=self.horizon_h,
+            idle_below=self.idle_below,
+        )
+
+
+class PrognosisSettings(FileSettings):
+    """The prognosis agent's configuration file."""
+
+    KIND: ClassVar[str] = "prognosis"
+
+    hub: str = "127.0.0.1:50051"
+    """Address of the hub."""
+    hub_tls: HubTls | None = None
+    """Encryption on the way to the hub; left out: none, which a hub takes on its own machine alone."""
+    hub_token: SecretStr | None = None
+    """Token that says who we are, where there is no certificate. Write `${FIELDLINE_TOKEN}`, not the token itself."""
+    data: Path = Path("data/prognosis")
+    """Folder of the agent's own state (prognosis.db)."""
+    name: str = "prognosis"
+    """Name at the hub, and of the durable subscription: agents with different entries need different names."""
+    subscribe: str = "readings/#"
+    """Which readings to follow, as a topic filter."""
+    tags_max: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    """Tags followed at most, about 20 kB each; further ones are refused, counted and logged once."""
+    publish_every_s: Annotated[float, Field(ge=0, le=30 * 86_400)] = 3_600.0
+    """Time, by the readings' clock, between two prognoses of a tag; the first and the withdrawal do not wait."""
+    save_every_s: Annotated[float, Field(ge=0.05, le=600)] = 10.0
+    """Time between two saves while there is nothing to publish. After a crash so much is read again."""
+    tags: Annotated[list[WearSettings], Field(min_length=1, max_length=10_000)]
+    """Tags that show wear; for each tag the first entry that matches decides."""
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_name(cls, name: str) -> str:
+        return check_name(name, "name")
+
+    @field_validator("subscribe")
+    @classmethod
+    def _filter_is_a_filter(cls, topic_filter: str) -> str:
+        return check_filter(topic_filter)
+
+    def wears(self) -> tuple[Wear, ...]:
+        """The entries, in the order of the file."""
+        return tuple(entry.build() for entry in self.tags)

@@ -1,0 +1,102 @@
+"""What the prognosis agent remembers: tags, frames already handled, prognoses not yet published.
+
+One transaction holds all that belongs together, so that after a crash the frames since the last save lead to the very
+prognoses they led to before, and each is published.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+from fieldline.model import DeviceId
+from fieldline.wire.readings import encode_readings
+from fieldline_cloud.agents import outbox
+from fieldline_cloud.agents.anomaly.store import PRODUCERS_MAX
+from fieldline_cloud.agents.database import Database
+from fieldline_cloud.agents.prognosis.forecaster import Announcement, TagState
+from fieldline_cloud.prognosis.tags import prognosis_topic
+
+__all__ = ["PrognosisStore", "Saved"]
+
+_VERSION: Final = 1
+_SCHEMA: Final = f"""
+CREATE TABLE IF NOT EXISTS tags (
+    device TEXT NOT NULL, tag TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (device, tag)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS seen (
+    producer TEXT NOT NULL, epoch TEXT NOT NULL, sequence TEXT NOT NULL, touched INTEGER NOT NULL,
+    PRIMARY KEY (producer, epoch)) WITHOUT ROWID;  -- text: both numbers are unsigned 64 bit
+{outbox.SCHEMA}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a former run left."""
+
+    tags: list[TagState] = field(default_factory=list)
+    seen: list[tuple[str, int, int]] = field(default_factory=list)
+
+
+class PrognosisStore:
+    """The agent's database file, `prognosis.db`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    async def open(cls, folder: Path) -> Self:
+        """Open or create the file in `folder`; StorageError names the file and the cure."""
+        return cls(await Database.open(folder / "prognosis.db", schema=_SCHEMA, version=_VERSION))
+
+    async def load(self) -> Saved:
+        """What the last run saved."""
+        return await self._database.run(_load)
+
+    async def save(
+        self, tags: Sequence[TagState], seen: Sequence[tuple[str, int, int]], said: Sequence[Announcement]
+    ) -> None:
+        """Keep all of it, or, if StorageError is raised, none of it."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            rows = [(str(kept.device), kept.tag, json.dumps(kept.state, separators=(",", ":"))) for kept in tags]
+            connection.executemany("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", rows)
+            _keep_seen(connection, seen)
+            outbox.post(connection, [(prognosis_topic(each.device), encode_readings(each.readings)) for each in said])
+
+        await self._database.run(work)
+
+    async def waiting(self) -> list[outbox.Outgoing]:
+        """Prognoses not yet known to be with the hub, oldest first."""
+        return await self._database.run(outbox.waiting)
+
+    async def sent(self, up_to_id: int) -> None:
+        """Everything in the outbox up to this id is with the hub."""
+        await self._database.run(lambda connection: outbox.sent(connection, up_to_id))
+
+    async def close(self) -> None:
+        """Close the file."""
+        await self._database.close()
+
+
+def _load(connection: sqlite3.Connection) -> Saved:
+    tags = connection.execute("SELECT device, tag, state FROM tags").fetchall()
+    seen = connection.execute("SELECT producer, epoch, sequence FROM seen ORDER BY touched").fetchall()
+    return Saved(
+        tags=[TagState(DeviceId(*device.split("/")), tag, json.loads(state)) for device, tag, state in tags],
+        seen=[(producer, int(epoch), int(sequence)) for producer, epoch, sequence in seen],
+    )
+
+
+def _keep_seen(connection: sqlite3.Connection, seen: Sequence[tuple[str, int, int]]) -> None:
+    last = connection.execute("SELECT coalesce(max(touched), 0) FROM seen").fetchone()[0]
+    connection.executemany(
+        "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?)",
+        [(producer, str(epoch), str(sequence), last + 1) for producer, epoch, sequence in seen],
+    )
+    connection.execute(
+        "DELETE FROM seen WHERE (producer, epoch) IN "
+        "(SELECT producer, epoch FROM seen ORDER BY touched DESC LIMIT -1 OFFSET ?)",
+        (PRODUCERS_MAX,),
+    )
