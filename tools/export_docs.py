@@ -123,13 +123,9 @@ _AGENT_SENTENCES = {
     "prognosis_prognoses_standing": "Tags with a prognosis that was not withdrawn.",
 }
 _AGENT_GAUGES = {
-    "anomaly": ("tags", "alerts_standing"),
-    "maintenance": (),
-    "prognosis": ("tags", "prognoses_standing"),
-}
-_AGENT_GAUGES = {
     "anomaly": ("tags", "alerts_standing", *alarm_gauges(AlarmBoard(BoardSpec(), AnomalyStats()))),
     "maintenance": (),
+    "prognosis": ("tags", "prognoses_standing"),
 }
 
 _DRIVER_SENTENCES = {
