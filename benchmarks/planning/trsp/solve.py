@@ -15,7 +15,8 @@ from fieldline_cloud.planning.search.state import State, Tours
 
 __all__ = ["Solved", "solve", "solve_on_one_core"]
 
-_HOT = 30.0
+_HOT, _WARM = 30.0, 10.0
+_STARTS, _START_SHARE = 3, 0.12
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +39,28 @@ def solve(instance: Instance, *, budget_s: float, seed: int, cores: int, pool: P
 
 
 def solve_on_one_core(instance: Instance, budget_s: float, seed: int) -> Solved:
-    """One search. The working time is that of the checker, not the search's own; infinite if requests are left out."""
-    ends_s = time.monotonic() + budget_s
-    routing = TechnicianRouting(instance)
-    tours = Tours(routing)
-    start = State.of(tours, [()] * routing.routes)
-    schedule = Cooling(lambda: 1.0 - (ends_s - time.monotonic()) / budget_s)
-    best = anneal(start, tours, schedule=schedule, random=Random(seed), hot=_HOT)
+    """One search. The working time is that of the checker, not the search's own; infinite if requests are left out.
+
+    Which technicians are used is settled while it is hot, and chance has a great say in it. So the search begins a few
+    times, for a short while each, and goes on from the best of these for the rest of the budget, less hot.
+    """
+    random = Random(seed)
+    tours = Tours(TechnicianRouting(instance))
+    empty = State.of(tours, [()] * tours.routing.routes)
+    begun = [
+        anneal(empty, tours, schedule=_cooling(budget_s * _START_SHARE), random=random, hot=_HOT)
+        for _ in range(_STARTS)
+    ]
+    start = min(begun, key=lambda state: state.cost)
+    rest_s = budget_s * (1.0 - _STARTS * _START_SHARE)
+    best = anneal(start, tours, schedule=_cooling(rest_s), random=random, hot=_WARM)
     first = instance.technicians + 1
     found = {tour.route + 1: tuple(first + job for job in tour.order) for tour in best.tours if tour.order}
     served = sum(len(tour) for tour in found.values())
     whole = served == len(instance.requests)
     return Solved(found, served, working_time(instance, found) if whole else float("inf"))
+
+
+def _cooling(budget_s: float) -> Cooling:
+    began_s = time.monotonic()
+    return Cooling(lambda: (time.monotonic() - began_s) / budget_s)
