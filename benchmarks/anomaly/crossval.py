@@ -54,8 +54,8 @@ def _neighbours(count: int) -> list[Tuning]:
             season_hours=choose((4.0, 8.0, 16.0)),
             level_rate=choose((0.001, 0.002, 0.004)),
             fast_rate=choose((0.2, 0.25, 0.3, 0.4)),
-            slow_rate=choose((0.03, 0.05, 0.07, 0.1)),
-            record_rank=choose((8, 10, 12, 15)),
+            slow_rate=choose((0.04, 0.06, 0.08, 0.1)),
+            record_rank=choose((12, 15, 18, 21)),
             readings_a_rank=choose((160, 200, 250)),
         )
         for _ in range(count)

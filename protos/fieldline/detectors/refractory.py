@@ -16,7 +16,7 @@ class Refractory:
 
     __slots__ = ("_left", "_quiet", "_threshold")
 
-    def __init__(self, *, quiet: int = 90, threshold: float = 1.0) -> None:
+    def __init__(self, *, quiet: int = 60, threshold: float = 1.0) -> None:
         self._quiet, self._threshold = quiet, threshold
         self._left = 0
 

@@ -22,9 +22,9 @@ class Tuning:
     warm_up: int = 50
     season_hours: float = 8.0
     level_rate: float = 0.002
-    fast_rate: float = 0.25
-    slow_rate: float = 0.05
-    record_rank: int = 12
+    fast_rate: float = 0.3
+    slow_rate: float = 0.06
+    record_rank: int = 18
     readings_a_rank: int = 200
     generation_days: float = 7.0
 

@@ -62,7 +62,7 @@ def test_a_spike_is_worth_an_alert() -> None:
 def test_a_small_shift_that_lasts_is_worth_an_alert_though_none_of_its_readings_is() -> None:
     detector, now_ns = trained()
 
-    scores = [detector.step(now_ns + STEP_NS * n, value) for n, value in enumerate(noise(60, seed=2, level=51.5))]
+    scores = [detector.step(now_ns + STEP_NS * n, value) for n, value in enumerate(noise(60, seed=2, level=51.3))]
 
     assert scores[0] < 1.0
     assert max(scores) >= 1.0
@@ -245,7 +245,7 @@ def test_memory_does_not_grow_with_what_was_seen() -> None:
         detector.update(times(3_000, first_ns=MONDAY_NS + part * 3_000 * STEP_NS), noise(3_000, seed=part))
         sizes.append(len(json.dumps(detector.snapshot())))
 
-    assert max(sizes) < 1.2 * min(sizes)
+    assert max(sizes[1:]) < 1.1 * min(sizes[1:])
 
 
 def test_a_snapshot_of_another_version_is_refused_and_changes_nothing() -> None:
