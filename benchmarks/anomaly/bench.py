@@ -6,12 +6,14 @@ from pathlib import Path
 from benchmarks.anomaly.corpus import DATA_DEFAULT
 from benchmarks.anomaly.cost import cost
 from benchmarks.anomaly.nab import nab
+from benchmarks.anomaly.noise import noise
 from benchmarks.anomaly.rows import Rows
 from benchmarks.anomaly.skab import skab
 
 GROUPS: dict[str, Callable[[bool, Path], Rows]] = {
     "nab": nab,
     "skab": skab,
+    "noise": lambda quick, _data: noise(quick),
     "cost": lambda quick, _data: cost(quick),
 }
 
