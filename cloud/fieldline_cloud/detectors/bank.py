@@ -225,7 +225,7 @@ class SurpriseBank:
         }
 
     def restore(self, row: int, snapshot: Mapping[str, Any]) -> None:
-        """Take up where `snapshot` was taken. ValueError for one of another version; nothing has changed then."""
+        """Take up where `snapshot` was taken, as `Surprise.restore`: ValueError for one that cannot be."""
         self._check(row)
         one = Surprise(self._tuning)
         one.restore(snapshot)  # refuses what is not one

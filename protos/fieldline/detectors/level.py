@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fieldline.detectors.snapshots import finite
+
 __all__ = ["Level"]
 
 
@@ -32,4 +34,4 @@ class Level:
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Take up where `snapshot` was taken."""
-        self.mean, self._seen = float(snapshot["mean"]), int(snapshot["seen"])
+        self.mean, self._seen = finite(snapshot["mean"]), int(snapshot["seen"])

@@ -4,6 +4,8 @@ from bisect import insort
 from collections.abc import Mapping
 from typing import Any
 
+from fieldline.detectors.snapshots import finite, finites
+
 __all__ = ["RATIO_MAX", "Records"]
 
 RATIO_MAX = 20.0  # more says nothing more, and the fourth power of it is still small
@@ -79,7 +81,7 @@ class Records:
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Take up where `snapshot` was taken."""
-        self._depth, self._mean = int(snapshot["depth"]), float(snapshot["mean"])
-        self._old, self._young = ([float(size) for size in snapshot[name]] for name in ("old", "young"))
+        self._depth, self._mean = int(snapshot["depth"]), finite(snapshot["mean"])
+        self._old, self._young = (sorted(finites(snapshot[name]))[-self._rank :] for name in ("old", "young"))
         self._floor = self._young[0] if len(self._young) == self._rank else -1.0
         self._weigh()

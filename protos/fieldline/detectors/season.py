@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fieldline.detectors.snapshots import finites
 from fieldline.detectors.tuning import HOUR_NS
 
 __all__ = ["DAY", "SLOTS", "WEEK", "Season"]
@@ -72,6 +73,6 @@ class Season:
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Take up where `snapshot` was taken."""
         self._at_ns = int(snapshot["at_ns"])
-        self._means = [float(mean) for mean in snapshot["means"]]
-        self._counts = [int(count) for count in snapshot["counts"]]
+        self._means = finites(snapshot["means"], count=SLOTS)
+        self._counts = [int(count) for count in finites(snapshot["counts"], count=SLOTS)]
         self._enter(self._at_ns)

@@ -164,12 +164,21 @@ class Surprise:
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Take up where `snapshot` was taken. ValueError for one of another version; nothing has changed then."""
+        """Take up where `snapshot` was taken. ValueError if damaged or of another version; nothing changes then."""
         if (version := snapshot.get("version")) != VERSION:
             raise ValueError(
                 f"a snapshot of version {version} cannot be restored, "
                 f"only one of version {VERSION}: let the tag learn again"
             )
+        other = Surprise(self._tuning)
+        try:
+            other._take(snapshot)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"the snapshot is damaged ({error!r}): let the tag learn again") from error
+        for name in self.__slots__:
+            setattr(self, name, getattr(other, name))
+
+    def _take(self, snapshot: Mapping[str, Any]) -> None:
         self._seen, self._turned = int(snapshot["seen"]), int(snapshot["turned"])
         self._now_ns, self._began_ns = int(snapshot["now_ns"]), int(snapshot["began_ns"])
         self._since_ns = int(snapshot["since_ns"])

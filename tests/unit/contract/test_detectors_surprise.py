@@ -259,6 +259,25 @@ def test_a_snapshot_of_another_version_is_refused_and_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    "damage",
+    [
+        {"level": {"mean": math.nan, "seen": 100}},
+        {"season": {"at_ns": 0, "means": [0.0], "counts": [1]}},
+        {"records": []},
+        {"ratios": None},
+    ],
+)
+def test_a_damaged_snapshot_is_refused_and_changes_nothing(damage: dict[str, object]) -> None:
+    detector, _ = trained(100)
+    before = detector.snapshot()
+
+    with pytest.raises(ValueError, match=r"damaged .* learn again"):
+        detector.restore(before | damage)
+
+    assert detector.snapshot() == before
+
+
+@pytest.mark.parametrize(
     ("name", "value"), [("fast_rate", 0.0), ("slow_rate", 1.5), ("record_rank", 0), ("generation_days", math.nan)]
 )
 def test_a_tuning_that_cannot_work_is_refused_by_name(name: str, value: float) -> None:
