@@ -12,7 +12,7 @@ from typing import Final
 from fieldline.errors import BadName, LimitError
 from fieldline.model import Alert, AlertState, DeviceId, Evidence, Reading
 from fieldline.wire.plant import TAG_BYTES_MAX, encode_alert
-from fieldline_cloud.agents.anomaly.alarms.board import AlarmBoard, BoardSpec
+from fieldline_cloud.agents.anomaly.alarms.board import AlarmBoard, BoardSpec, TagKey
 from fieldline_cloud.agents.anomaly.alarms.record import bounded
 from fieldline_cloud.agents.anomaly.finding import Finding
 from fieldline_cloud.agents.anomaly.matching import RuleBook, RuleSet
@@ -156,7 +156,9 @@ class Monitor:
 
         `raised` is what an earlier version kept of alarms; all that is known of them now is in `tags`.
         """
+        keys: dict[TagKey, None] = {}
         for state in tags:
+            keys[state.device, state.tag] = None
             self.board.restore((state.device, state.tag), state.rules, now_ns)
             if "area" in state.rules:
                 continue
@@ -167,11 +169,13 @@ class Monitor:
             if watch:
                 watch.restore(state)
         for alert in raised:
+            keys[alert.device, alert.tag] = None
             self.board.adopt(alert)
         self.take_changes()
-        orphans = [record.alert for record in self.board.records() if self._is_orphan(record.alert, record.condition)]
+        records = [record for key in keys for record in self.board.of_tag(key).values()]
+        orphans = [record.alert for record in records if self._is_orphan(record.alert, record.condition)]
         cleared = [told for alert in orphans for told in self._forget(alert.device, alert.tag, alert.rule, now_ns)]
-        return cleared + self.board.release_unflooded(now_ns)
+        return cleared + self.board.release_unflooded(records, now_ns)
 
     def watch_of(self, device: DeviceId, tag: str) -> TagWatch | None:
         """The watch over a tag; None if it is not known or no rule fits it."""

@@ -4,7 +4,7 @@ Alarms are grouped by tag, and a tag's alarms travel with its state: where a dev
 kept of an area travels with the tag `alarms` of a device `alarms` in it, which stands for the area.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -152,10 +152,10 @@ class AlarmBoard:
         if "area" in snapshot:
             self._area(key[0], now_ns).restore(snapshot["area"])
 
-    def release_unflooded(self, now_ns: int) -> list[Alert]:
-        """Show what a flood held back that is over, or that is another process's matter."""
+    def release_unflooded(self, records: Iterable[AlarmRecord], now_ns: int) -> list[Alert]:
+        """Show what of `records` a flood held back that is over, or that is another process's matter."""
         flooded = {(area.device.site, area.device.area) for area in self._areas.values() if area.in_flood}
-        held = [one for one in self.records() if FLOOD in one.suppressed_by]
+        held = [one for one in records if FLOOD in one.suppressed_by]
         free = [one for one in held if (one.alert.device.site, one.alert.device.area) not in flooded]
         return [told for one in free for told in self.told(one, one.release(FLOOD, now_ns))]
 
@@ -200,7 +200,7 @@ class AlarmBoard:
             self._stats.floods += 1
             return self.told(record, record.begin(alert, now_ns, counts=False))
         found = self.told(record, record.end(now_ns, alert.message, alert.evidence, now_ns))
-        return found + self.release_unflooded(now_ns)
+        return found + self.release_unflooded(self.records(), now_ns)
 
     def told(self, record: AlarmRecord, alerts: list[Alert]) -> list[Alert]:
         """What something that happened to `record` has led to: it is counted, and will be saved."""

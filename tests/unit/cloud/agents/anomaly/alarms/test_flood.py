@@ -97,7 +97,7 @@ def test_a_restart_in_a_flood_forgets_neither_the_flood_nor_what_it_held_back() 
     following = board()
     for key in alarms.changed:
         following.restore(key, json.loads(json.dumps(alarms.snapshot(key))), T0)
-    assert following.release_unflooded(T0 + 30 * SECOND) == []
+    assert following.release_unflooded(following.records(), T0 + 30 * SECOND) == []
     assert told(begin(following, alert(23, 23))) == [("pump-23", SUPPRESSED)]
     over = told(following.tick(T0 + 700 * SECOND, live=True))
     assert sorted(over, key=str) == sorted([(AREA_TAG, CLEARED), ("pump-20", RAISED), ("pump-23", RAISED)], key=str)
@@ -109,7 +109,7 @@ def test_what_a_flood_held_back_elsewhere_is_told_where_the_device_goes() -> Non
     key = (alert(20, 20).device, "t")
     other = board()
     other.restore(key, alarms.snapshot(key), T0)
-    assert told(other.release_unflooded(T0)) == [("pump-20", RAISED)]
+    assert told(other.release_unflooded(other.records(), T0)) == [("pump-20", RAISED)]
 
 
 @given(st.lists(st.tuples(st.integers(0, 8), st.sampled_from(["begin", "end"]), st.integers(0, 60)), max_size=120))
