@@ -23,6 +23,7 @@ from fieldline_cloud.agents.anomaly.monitor import Monitor
 from fieldline_cloud.agents.anomaly.settings import AnomalySettings
 from fieldline_cloud.agents.anomaly.stats import AnomalyStats
 from fieldline_cloud.agents.anomaly.store import AnomalyStore, Seen
+from fieldline_cloud.agents.answering import answer_on
 from fieldline_cloud.agents.bus import Bus, FrameIn, FramesIn, RequestIn
 
 __all__ = ["AnomalyAgent"]
@@ -75,7 +76,7 @@ class AnomalyAgent:
             await self._save(bus, store)
             await self._publish(bus, store)  # what a former run decided and did not deliver
             await frames.wait_open()
-            await bus.respond(ALARMS_TOPIC, lambda request: self._answer(request, bus, store))
+            await answer_on(bus, ALARMS_TOPIC, lambda request: self._answer(request, bus, store))
             log.info("subscribed", extra={"topics": topics, "durable": durable, "tags": self.monitor.tags})
             try:
                 async with asyncio.TaskGroup() as tasks:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from fieldline.errors import DecodeError
+from fieldline.errors import DecodeError, Refused
 from fieldline.model import Alert, DeviceId, Reading, Task
 from fieldline.topics import matches
 from fieldline.wire.plant import decode_alert, decode_task
@@ -68,6 +68,7 @@ class FakeHub:
         self.connected = True
         self.connects = 1
         self.history = 0
+        self.no_answers = False
         self.responders: dict[str, Callable[[Any], Awaitable[bytes | str]]] = {}
         self.telling: set[asyncio.Future[None]] = set()
 
@@ -106,6 +107,8 @@ class FakeHub:
         yield FakeFrames(self, filters, durable)
 
     async def respond(self, filters: str, handler: Callable[[Any], Awaitable[bytes | str]]) -> None:
+        if self.no_answers:
+            raise Refused(f"may not subscribe to {filters!r}", code="permission_denied")
         self.responders[filters] = handler
         await self._tell()
 

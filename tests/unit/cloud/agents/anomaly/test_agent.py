@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -208,3 +209,61 @@ async def test_tags_of_many_devices_are_kept_apart(tmp_path: Path) -> None:
             await hub.readings(vibration(5.0, 1), device=DeviceId("demo", "hall-a", f"pump-{number}"))
         await hub.until(lambda: len(hub.alerts) == 3)
     assert len({alert.id for alert in hub.alerts}) == 3
+
+
+HIGH = "demo/hall-a/pump-2:vibration:range_hi"
+
+
+async def test_an_order_is_answered_once_its_alert_is_with_the_hub(tmp_path: Path) -> None:
+    hub = FakeHub()
+    order = json.dumps({"do": "acknowledge", "alarm": HIGH, "by": "anna"}).encode()
+    async with running(hub, tmp_path):
+        await hub.readings(vibration(5.0, 1))
+        await hub.until(lambda: len(hub.alerts) == 1)
+        reply = json.loads(await hub.ask("ask/alarms", order))
+        answered = hub.alerts
+    assert (reply["status"], reply["changed"]) == ("done", 1)
+    assert [(alert.state, alert.by) for alert in answered] == [
+        (AlertState.RAISED, ""),
+        (AlertState.ACKNOWLEDGED, "anna (console)"),
+    ]
+
+
+async def test_an_order_whose_asker_went_away_is_carried_out_whole(tmp_path: Path) -> None:
+    hub = FakeHub()
+    order = json.dumps({"do": "acknowledge", "alarm": HIGH}).encode()
+    async with running(hub, tmp_path):
+        await hub.readings(vibration(5.0, 1))
+        await hub.until(lambda: len(hub.alerts) == 1)
+        hub.publish_gate.clear()
+        asking = asyncio.create_task(hub.ask("ask/alarms", order))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asking, 0.2)  # the deadline of the one who asks
+        hub.publish_gate.set()
+        await hub.until(lambda: len(hub.alerts) == 2)
+    assert hub.alerts[1].state is AlertState.ACKNOWLEDGED
+
+
+async def test_what_people_said_outlives_the_process(tmp_path: Path) -> None:
+    hub = FakeHub()
+    shelve = {"do": "shelve", "alarm": HIGH, "for_s": 600, "note": "fitter comes"}
+    async with running(hub, tmp_path, now_ns=Clock()):
+        await hub.readings(vibration(5.0, 1))
+        await hub.until(lambda: len(hub.alerts) == 1)
+        await hub.ask("ask/alarms", json.dumps(shelve).encode())
+    hub.responders.clear()
+    async with running(hub, tmp_path, now_ns=Clock()):
+        reply = json.loads(await hub.ask("ask/alarms", b'{"do": "list"}'))
+    assert [(one["state"], one["note"]) for one in reply["alarms"]] == [("shelved", "fitter comes")]
+    assert len(hub.alerts) == 2
+
+
+async def test_an_agent_that_may_not_answer_watches_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub = FakeHub()
+    hub.no_answers = True
+    async with running(hub, tmp_path):
+        await hub.readings(vibration(5.0, 1))
+        await hub.until(lambda: len(hub.alerts) == 1)
+    assert "nobody can ask this agent" in caplog.text
