@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fieldline_cloud.detectors.aftermath import Aftermath
 from fieldline_cloud.detectors.channels import Channels
+from fieldline_cloud.detectors.lasting import Lasting
 from fieldline_cloud.detectors.normal import Floats, Normal
 from fieldline_cloud.detectors.warmup import Lesson, Study, learn
 
@@ -26,6 +27,8 @@ _LOUD_SHARE_MAX: Final = 0.2
 
 None at all would train on the quietest blocks only, and the bar would sink towards them.
 """
+_ADOPTED_SHARE: Final = 0.3
+"""How much of the normal a state that was adopted makes up."""
 _S: Final = 1_000_000_000
 
 
@@ -42,6 +45,7 @@ class JointSettings:
     wandering_from   a level that moves this many times more from block to block than noise explains is followed
     memory_rows      how many quiet rows the normal remembers
     quiet_below      a block with four rows in five below this score trains the normal; no other does
+    adopt_rows       a state that lasts so long without one block that trains is taken for normal as well
     aftermath_share, aftermath_max, aftermath_half_life_rows
                      after a peak of p the bar stands at share x p, but within 1 and max; p halves in that time
     quantile         of the distances in normal running, which the bar is a multiple of
@@ -58,6 +62,7 @@ class JointSettings:
     wandering_from: float = 80.0
     memory_rows: int = 20_000
     quiet_below: float = 0.7
+    adopt_rows: int = 1_000
     aftermath_share: float = 0.4
     aftermath_max: float = 2.0
     aftermath_half_life_rows: float = 300.0
@@ -100,6 +105,7 @@ class JointStats:
     restarts: int = 0
     blocks_learned: int = 0
     blocks_not_quiet: int = 0
+    states_adopted: int = 0
     warmups_without_movement: int = 0
 
 
@@ -206,6 +212,7 @@ class Joint:
             "last_ns": self._last_ns,
             "warmup": [_plain(rows) for rows in self._warmup],
             "block": [[_plain(bare[:, None]), _plain(smooth)] for bare, smooth in self._block],
+            "lasting": [_plain(rows) for rows in self._lasting.kept],
             "aftermath": self._aftermath.peak,
             "lesson": None
             if lesson is None
@@ -229,6 +236,7 @@ class Joint:
             lesson = None if snapshot["lesson"] is None else self._lesson_of(snapshot["lesson"])
             warmup = [_floats(rows) for rows in snapshot["warmup"]]
             block = [(_floats(bare)[:, 0], _floats(smooth)) for bare, smooth in snapshot["block"]]
+            lasting = [_floats(rows) for rows in snapshot["lasting"]]
             same = list(snapshot["rows"]) == [self.settings.warmup_rows, self.settings.block_rows]
             self._name(channels)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -237,6 +245,7 @@ class Joint:
         self._last_ns, self._lesson, self._aftermath.peak = last_ns, lesson, peak
         if same:
             self._warmup, self._block = warmup, block
+            self._lasting.restore(lasting)
             self._warmup_rows, self._block_rows = sum(map(len, warmup)), sum(len(bare) for bare, _ in block)
 
     def _lesson_of(self, snapshot: Mapping[str, Any]) -> Lesson:
@@ -259,6 +268,7 @@ class Joint:
         self._block = []
         self._block_rows = 0
         self._last_deviations: Floats = np.zeros(0)
+        self._lasting: Lasting = Lasting(settings.adopt_rows)
         self._aftermath: Aftermath = Aftermath(
             settings.aftermath_share, settings.aftermath_max, settings.aftermath_half_life_rows
         )
@@ -342,9 +352,15 @@ class Joint:
         quiet = loud <= _LOUD_SHARE_MAX
         self.stats.blocks_learned += int(quiet.sum())
         self.stats.blocks_not_quiet += int((~quiet).sum())
+        normal = self._lesson.normal
         if quiet.any():
             taught = rows[np.repeat(quiet, settings.block_rows)]
-            self._lesson.normal.absorb(taught, quantile=settings.quantile, memory_rows=settings.memory_rows)
+            normal.absorb(taught, quantile=settings.quantile, memory_rows=settings.memory_rows)
+        for block, was_quiet in zip(np.split(rows, len(quiet)), quiet.tolist(), strict=True):
+            lasted = self._lasting.note(block, quiet=was_quiet)
+            if lasted is not None:
+                normal.adopt(lasted, _ADOPTED_SHARE)
+                self.stats.states_adopted += 1
         self._block, self._block_rows = [], 0
 
 

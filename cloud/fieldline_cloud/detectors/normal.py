@@ -88,26 +88,20 @@ class Normal:
 
     def absorb(self, rows: Floats, *, quantile: float, memory_rows: int) -> None:
         """Learn from rows that were found quiet: each weighs as one of all seen, or of the last `memory_rows`."""
-        there = np.isfinite(rows)
-        if not there.any():
+        distances = self.distances(rows)
+        distances = distances[np.isfinite(distances)]
+        if not len(distances):
             return
         weight = len(rows) / min(self.seen + len(rows), memory_rows)
-        # A channel that was missing in these rows keeps what it knows.
-        known = there.any(axis=0)
-        off = rows - self.center
-        covariance = _covariance(off)
-        pairs = np.outer(known, known)
-        distances = self.distances(rows)
-        beyond = float(np.mean(distances[np.isfinite(distances)] > 1.0)) / (1.0 - quantile)
-        counts = np.maximum(there.sum(axis=0), 1)
-        moved = np.where(there, off, 0.0).sum(axis=0) / counts
-        self.center = self.center + weight * moved
-        # Around the old center: blocks that lie apart widen the spread, which is what wandering should do.
-        self.covariance = np.where(pairs, (1.0 - weight) * self.covariance + weight * covariance, self.covariance)
+        beyond = float(np.mean(distances > 1.0)) / (1.0 - quantile)
         # The quantile by stochastic approximation (Robbins and Monro 1951): blocks are too short to have one.
         self.reach = max(self.reach * math.exp(_REACH_STEP * weight * (min(beyond, _BEYOND_MAX) - 1.0)), _TINY)
         self.seen = min(self.seen + len(rows), memory_rows)
-        self._prepare()
+        self._blend(rows, weight)
+
+    def adopt(self, rows: Floats, share: float) -> None:
+        """Take `rows` for normal, too: as if this `share` of all that was seen had been like them."""
+        self._blend(rows, share)
 
     def snapshot(self) -> dict[str, Any]:
         """Plain data for `restored`."""
@@ -124,6 +118,18 @@ class Normal:
         center = np.asarray(snapshot["center"], dtype=np.float64)
         covariance = np.asarray(snapshot["covariance"], dtype=np.float64)
         return cls(center, covariance, ridge=ridge, reach=float(snapshot["reach"]), seen=int(snapshot["seen"]))
+
+    def _blend(self, rows: Floats, weight: float) -> None:
+        there = np.isfinite(rows)
+        off = rows - self.center
+        # A channel that was missing in these rows keeps what it knows.
+        known = there.any(axis=0)
+        moved = np.where(there, off, 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1)
+        # Around the old center: rows that lie apart widen the spread, which is what wandering should do.
+        covariance = (1.0 - weight) * self.covariance + weight * _covariance(off)
+        self.covariance = np.where(np.outer(known, known), covariance, self.covariance)
+        self.center = self.center + weight * moved
+        self._prepare()
 
     def _prepare(self) -> None:
         self._spread = np.sqrt(np.maximum(np.diag(self.covariance), _TINY))
