@@ -1,0 +1,1 @@
+"""How well remaining life is foretold: turbofans, a bearing test rig, and simulated wear."""
