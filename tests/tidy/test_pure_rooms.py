@@ -177,6 +177,7 @@ PURE = [
     "cloud/fieldline_cloud/prognosis/indicator.py",
     "cloud/fieldline_cloud/prognosis/learned.py",
     "cloud/fieldline_cloud/prognosis/passage.py",
+    "cloud/fieldline_cloud/prognosis/regression.py",
     "cloud/fieldline_cloud/prognosis/tags.py",
     "cloud/fieldline_cloud/prognosis/trend.py",
 ]

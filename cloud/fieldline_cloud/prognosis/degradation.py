@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fieldline_cloud.prognosis.indicator import Indicator, Point
 from fieldline_cloud.prognosis.passage import remaining_h
 from fieldline_cloud.prognosis.tags import Prognosis
-from fieldline_cloud.prognosis.trend import Steps, Trend, find_trend
+from fieldline_cloud.prognosis.trend import Step, Trend, find_trend
 
 __all__ = ["Degradation", "Rising"]
 
@@ -161,8 +161,8 @@ class Degradation:
         if len(points) < self._warmup:
             return
         found = find_trend(*self._arrays(points), believed=self._rising is not None)
-        if isinstance(found, Steps):
-            self._indicator.forget_before(self._middle_ns(points[-1]) + round((found.at_h - 1e-6) * NS_PER_HOUR))
+        if isinstance(found, Step):
+            self._indicator.forget_before(points[found.first].start_ns)
             found = None
         if found is None:
             self._rising = None

@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldline_cloud.prognosis.trend import Array, Curve, Trend
+from fieldline_cloud.prognosis.regression import Array
+from fieldline_cloud.prognosis.trend import Curve, Trend
 
 __all__ = ["QUANTILES", "remaining_h"]
 

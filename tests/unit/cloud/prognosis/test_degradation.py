@@ -34,7 +34,7 @@ def times_of(values: Values, *, from_h: float = 0.0) -> NDArray[np.int64]:
 
 
 def after(values: Values, **settings: float) -> Degradation:
-    degradation = Degradation(LIMIT, **settings)  # type: ignore[arg-type]
+    degradation = Degradation(LIMIT, **settings)  # type: ignore[arg-type]  # some settings are whole numbers
     degradation.update(times_of(values), values)
     return degradation
 
