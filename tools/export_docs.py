@@ -35,6 +35,7 @@ from fieldline.v1 import hub_pb2
 from fieldline_cloud.agents.anomaly.alarms.board import AlarmBoard, BoardSpec
 from fieldline_cloud.agents.anomaly.alarms.health import alarm_gauges
 from fieldline_cloud.agents.anomaly.stats import AnomalyStats
+from fieldline_cloud.agents.maintenance.agent import GAUGES
 from fieldline_cloud.agents.maintenance.book import MaintenanceStats
 from fieldline_cloud.agents.metrics import StatsCollector
 from fieldline_cloud.agents.prognosis.forecaster import PrognosisStats
@@ -107,7 +108,25 @@ _AGENT_SENTENCES = {
     "maintenance_alerts_refused": "Alerts that would have opened a task beyond `open_tasks_max`.",
     "maintenance_tasks_opened": "Tasks opened.",
     "maintenance_tasks_changed": "Revisions of tasks that were open already.",
-    "maintenance_tasks_unassigned": "Revisions for which nobody has the skill and a shift.",
+    "maintenance_tasks_unassigned": "Revisions without a slot; the task says why.",
+    "maintenance_alerts_silenced": "Alerts that were only the consequence of a cause that lasts.",
+    "maintenance_prognoses": "Frames of prognoses handled.",
+    "maintenance_tasks_verified": "Tasks whose signal stayed normal after the work.",
+    "maintenance_tasks_reopened": "Tasks whose signal did not.",
+    "maintenance_orders": "Orders of people carried out.",
+    "maintenance_orders_refused": "Orders and questions refused.",
+    "maintenance_orders_repeated": "Orders that came again and got the earlier answer.",
+    "maintenance_escalations": "Steps taken because nobody had accepted a task in time.",
+    "maintenance_searches": "Searches for a better plan begun.",
+    "maintenance_searches_failed": "Searches that ended without a plan; the plan stayed as it was.",
+    "maintenance_jobs_moved": "Tasks that a search has moved.",
+    "maintenance_notices_sent": "Messages to people delivered.",
+    "maintenance_notices_failed": "Messages given up after the last attempt.",
+    "maintenance_notices_dropped": "Messages that were no longer wanted when their time came.",
+    "maintenance_tasks_not_over": "Tasks that are not verified or cancelled.",
+    "maintenance_tasks_without_slot": "Open tasks: nobody is to do them yet.",
+    "maintenance_tasks_late": "Tasks planned to end after they are due.",
+    "maintenance_alerts_silenced_now": "Alerts that stand and are only consequences.",
     "prognosis_frames": "Frames taken in.",
     "prognosis_frames_repeated": "Frames that came again and were known.",
     "prognosis_frames_undecodable": "Frames that could not be read and were skipped.",
@@ -124,7 +143,7 @@ _AGENT_SENTENCES = {
 }
 _AGENT_GAUGES = {
     "anomaly": ("tags", "alerts_standing", *alarm_gauges(AlarmBoard(BoardSpec(), AnomalyStats()))),
-    "maintenance": (),
+    "maintenance": GAUGES,
     "prognosis": ("tags", "prognoses_standing"),
 }
 

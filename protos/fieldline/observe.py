@@ -18,9 +18,18 @@ _SCRAPE_TIMEOUT_S = 1.0
 
 
 class MetricsServer:
-    """Serves `collector` at /metrics and `health()` as JSON at /healthz (status 503 when its "ok" is false)."""
+    """Serves `collector` at /metrics and `health()` as JSON at /healthz (status 503 when its "ok" is false).
 
-    def __init__(self, address: str, collector: Collector, health: Callable[[], Mapping[str, Any]]) -> None:
+    `page(path, query)` gives content type and content of any other path, or None; it is called in the server's thread.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        collector: Collector,
+        health: Callable[[], Mapping[str, Any]],
+        page: Callable[[str, str], tuple[str, bytes] | None] = lambda path, query: None,
+    ) -> None:
         host, port = split_address(address, "metrics")
         registry = CollectorRegistry(auto_describe=False)
         registry.register(collector)
@@ -28,10 +37,14 @@ class MetricsServer:
 
         def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
             if environ.get("PATH_INFO") == "/metrics":
-                page: Iterable[bytes] = metrics(environ, start_response)
-                return page
+                samples: Iterable[bytes] = metrics(environ, start_response)
+                return samples
             if environ.get("PATH_INFO") == "/healthz":
                 return _json(health(), start_response)
+            found = page(environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""))
+            if found is not None:
+                start_response("200 OK", [("Content-Type", found[0])])
+                return [found[1]]
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"try /metrics or /healthz\n"]
 

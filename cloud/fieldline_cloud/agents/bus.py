@@ -101,7 +101,7 @@ class Bus(Protocol):
         """Publish readings as one frame; with stored=True return once the hub has fsynced it."""
 
     def subscribe(
-        self, filters: str, *, durable: str, start: Start, ack: Literal["auto", "manual"]
+        self, filters: str | Sequence[str], *, durable: str, start: Start, ack: Literal["auto", "manual"]
     ) -> AbstractAsyncContextManager[FramesIn]:
         """A subscription, to be used with `async with`."""
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from fieldline_cloud.agents.bus import Bus
 
-__all__ = ["SCHEMA", "Outgoing", "post", "publish", "sent", "waiting"]
+__all__ = ["SCHEMA", "Outgoing", "newest", "post", "publish", "sent", "waiting"]
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, content BLOB NOT
@@ -33,9 +33,15 @@ def post(connection: sqlite3.Connection, messages: Iterable[tuple[str, bytes]]) 
     connection.executemany("INSERT INTO outbox (topic, content) VALUES (?, ?)", messages)
 
 
-def waiting(connection: sqlite3.Connection) -> list[Outgoing]:
-    """What is not yet known to be with the hub, oldest first."""
-    rows = connection.execute("SELECT id, topic, content FROM outbox ORDER BY id").fetchall()
+def newest(connection: sqlite3.Connection) -> int:
+    """The id of what was posted last, also if it was sent since; 0 if nothing ever was."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def waiting(connection: sqlite3.Connection, count_max: int = -1) -> list[Outgoing]:
+    """What is not yet known to be with the hub, oldest first; at most `count_max` of it, -1: all."""
+    rows = connection.execute("SELECT id, topic, content FROM outbox ORDER BY id LIMIT ?", (count_max,)).fetchall()
     return [Outgoing(*row) for row in rows]
 
 

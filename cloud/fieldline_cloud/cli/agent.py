@@ -82,8 +82,10 @@ def maintenance(
 
     start_logging(log_level)
     settings = _with_options(load(config, MaintenanceSettings), hub, data)
+    running = MaintenanceAgent(settings)
     access = hub_access(settings.hub_tls, settings.hub_token)
-    asyncio.run(_run(MaintenanceAgent(settings), settings.hub, settings.name, access, "maintenance", metrics, {}))
+    gauges = running.gauges
+    asyncio.run(_run(running, settings.hub, settings.name, access, "maintenance", metrics, gauges, running.page))
 
 
 @agent.command()
@@ -125,6 +127,7 @@ async def _run(
     kind: str,
     metrics: str | None,
     gauges: Mapping[str, Callable[[], int]],
+    page: Callable[[str, str], tuple[str, bytes] | None] = lambda path, query: None,
 ) -> None:
     from fieldline import Agent, Runtime, __version__
     from fieldline.observe import MetricsServer
@@ -135,6 +138,6 @@ async def _run(
         async with Runtime(address, name=name, tls=access.tls, token=access.token, agent=agent) as runtime:
             if metrics:
                 collector = StatsCollector(kind, running.stats, gauges)
-                server = MetricsServer(metrics, collector, lambda: {"ok": runtime.connected})
+                server = MetricsServer(metrics, collector, lambda: {"ok": runtime.connected}, page)
                 at_end.callback(server.close)
             await run_until_stopped(running.run(runtime))

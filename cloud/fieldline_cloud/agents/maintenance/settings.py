@@ -1,138 +1,58 @@
-"""Settings of the maintenance agent, and the policy they describe."""
+"""Settings of the maintenance agent, and the rules they describe."""
 
-import re
-from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, ClassVar, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from fieldline.access_settings import HubTls
-from fieldline.config import FileSettings, Settings
-from fieldline.model import Severity
+from fieldline.config import FileSettings
 from fieldline.topics import check_filter, check_name
-from fieldline_cloud.agents.maintenance.assign import Bench, Technician
-from fieldline_cloud.agents.maintenance.shifts import MINUTES_PER_DAY, Shift
-from fieldline_cloud.agents.maintenance.stages import Policy
-from fieldline_cloud.agents.maintenance.templates import Template, Templates, check_text
+from fieldline_cloud.agents.maintenance.crew import Crew
+from fieldline_cloud.agents.maintenance.escalation import Step
+from fieldline_cloud.agents.maintenance.inhibit import Inhibition
+from fieldline_cloud.agents.maintenance.machines import Machines
+from fieldline_cloud.agents.maintenance.notify.routes import Person, Routing
+from fieldline_cloud.agents.maintenance.notify.settings import NotifySettings
+from fieldline_cloud.agents.maintenance.people_settings import (
+    ShiftSettings,
+    TechnicianSettings,
+    WallTime,
+    zone_of,
+)
+from fieldline_cloud.agents.maintenance.plan_settings import PlanSettings
+from fieldline_cloud.agents.maintenance.planboard import Planboard
+from fieldline_cloud.agents.maintenance.stages import WorkRules
+from fieldline_cloud.agents.maintenance.stock import Stock
+from fieldline_cloud.agents.maintenance.templates import Templates
+from fieldline_cloud.agents.maintenance.work_settings import (
+    DueSettings,
+    EscalationStepSettings,
+    InhibitSettings,
+    MachineSettings,
+    StockSettings,
+    TemplateSettings,
+    hours,
+)
 
 __all__ = [
     "DueSettings",
     "MaintenanceSettings",
+    "NotifySettings",
+    "PlanSettings",
     "ShiftSettings",
     "TechnicianSettings",
     "TemplateSettings",
+    "WallTime",
 ]
 
-DayName = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-_DAYS: Final[tuple[DayName, ...]] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_TIME: Final = re.compile(r"([01]?[0-9]|2[0-4]):([0-5][0-9])\Z")
-_NS_PER_HOUR: Final = 3_600 * 1_000_000_000
 
-
-def _minute(value: Any) -> int:
-    """Minutes since midnight. YAML reads an unquoted 14:00 as the number 840, which is the same."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MINUTES_PER_DAY:
-        return value
-    found = _TIME.match(value) if isinstance(value, str) else None
-    minute = int(found[1]) * 60 + int(found[2]) if found else -1
-    if not 0 <= minute <= MINUTES_PER_DAY:
-        raise ValueError(f"{value!r} is not a time of day; write it like '06:00', from '00:00' to '24:00'")
-    return minute
-
-
-def _hours(default: float) -> Any:
-    return Field(default=default, gt=0, le=24 * 3_650, allow_inf_nan=False)
-
-
-Minute = Annotated[int, BeforeValidator(_minute, json_schema_input_type=str | int)]
-
-
-class ShiftSettings(Settings):
-    """Working hours on some days of the week, by the clock on the wall."""
-
-    days: Annotated[list[DayName], Field(min_length=1)] = Field(default_factory=lambda: list(_DAYS))
-    """Days on which the shift begins."""
-    start: Minute
-    """When it begins, such as '06:00'."""
-    end: Minute
-    """When it ends; at or before the start means on the next day."""
-
-    def build(self) -> Shift:
-        """The shift these settings describe."""
-        return Shift(frozenset(map(_DAYS.index, self.days)), self.start, self.end)
-
-
-class TechnicianSettings(Settings):
-    """Somebody who can be given work."""
-
-    name: Annotated[str, Field(min_length=1, max_length=64)]
-    """Name, as on the task."""
-    skills: Annotated[list[str], Field(min_length=1)]
-    """What this person can do."""
-    shift: ShiftSettings | None = None
-    """Working hours, where one line says it all."""
-    shifts: list[ShiftSettings] = Field(default_factory=list)
-    """Working hours, where they differ between days."""
-
-    @field_validator("skills")
-    @classmethod
-    def _skills_are_names(cls, skills: list[str]) -> list[str]:
-        return [check_name(skill, "skill") for skill in skills]
-
-    @model_validator(mode="after")
-    def _has_a_shift(self) -> Self:
-        if not self.shift and not self.shifts:
-            raise ValueError(f"{self.name} has no shift; add shift: or shifts:, or take the entry out")
-        return self
-
-    def build(self) -> Technician:
-        """The technician these settings describe."""
-        shifts = [*([self.shift] if self.shift else []), *self.shifts]
-        return Technician(self.name, frozenset(self.skills), tuple(shift.build() for shift in shifts))
-
-
-class TemplateSettings(Settings):
-    """What a task says. `{device}`, `{tag}`, `{message}`, `{cause}`, `{site}` and `{area}` are filled in."""
-
-    title: Annotated[str, Field(min_length=1, max_length=200)]
-    """One line."""
-    instructions: Annotated[str, Field(max_length=2_000)] = "{message}"
-    """What to do, what to bring, what to look out for."""
-    skill: str
-    """The skill it takes."""
-
-    @field_validator("title", "instructions")
-    @classmethod
-    def _fields_are_known(cls, text: str) -> str:
-        return check_text(text)
-
-    @field_validator("skill")
-    @classmethod
-    def _skill_is_a_name(cls, skill: str) -> str:
-        return check_name(skill, "skill")
-
-    def build(self) -> Template:
-        """The template these settings describe."""
-        return Template(self.title, self.instructions, self.skill)
-
-
-class DueSettings(Settings):
-    """By when work is due, counted from when the task is opened or becomes more severe."""
-
-    critical_h: float = _hours(4.0)
-    """Hours for a critical alert."""
-    warning_h: float = _hours(24.0)
-    """Hours for a warning."""
-    info_h: float = _hours(168.0)
-    """Hours for an information."""
-
-    @model_validator(mode="after")
-    def _worse_is_sooner(self) -> Self:
-        if not self.critical_h <= self.warning_h <= self.info_h:
-            raise ValueError("critical_h must not be more than warning_h, nor warning_h more than info_h")
-        return self
+def _steps() -> list[EscalationStepSettings]:
+    return [
+        EscalationStepSettings(do="remind"),
+        EscalationStepSettings(do="next_technician", critical_min=20, warning_min=180, info_min=2_880),
+        EscalationStepSettings(do="supervisor", critical_min=30, warning_min=240, info_min=4_320),
+    ]
 
 
 class MaintenanceSettings(FileSettings):
@@ -152,20 +72,38 @@ class MaintenanceSettings(FileSettings):
     """Name at the hub, and of the durable subscription."""
     subscribe: str = "alerts/#"
     """Which alerts to work on, as a topic filter."""
+    ask_topic: str = "ask/tasks"
+    """Topic on which orders and questions about tasks are answered."""
     time_zone: str = "UTC"
     """Time zone the shifts are written in, such as Europe/Berlin."""
     open_tasks_max: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     """Open tasks at most; alerts that would open more are counted and logged, and open none."""
     technicians: Annotated[list[TechnicianSettings], Field(min_length=1, max_length=10_000)]
     """Who is there to do the work."""
-    due: DueSettings = DueSettings()
+    due: DueSettings = Field(default_factory=DueSettings)
     """By when work is due."""
     templates: dict[str, TemplateSettings] = Field(default_factory=dict)
-    """What a task says, by the cause of its alert."""
-    default_template: TemplateSettings = TemplateSettings(
-        title="Inspect {device}: {cause}", instructions="{message}", skill="inspection"
+    """What a task says and takes, by the cause of its alert."""
+    default_template: TemplateSettings = Field(
+        default_factory=lambda: TemplateSettings(
+            title="Inspect {device}: {cause}", instructions="{message}", skill="inspection"
+        )
     )
     """What a task says for causes that are not among the templates."""
+    machines: list[MachineSettings] = Field(default_factory=list)
+    """What is known of the machines."""
+    parts: list[StockSettings] = Field(default_factory=list)
+    """Spare parts in the store; one that is not listed is taken to be at hand."""
+    inhibit: list[InhibitSettings] = Field(default_factory=list)
+    """Causes that silence their consequences."""
+    plan: PlanSettings = Field(default_factory=PlanSettings)
+    """How work is planned."""
+    escalation: list[EscalationStepSettings] = Field(default_factory=_steps)
+    """What is done, step by step, while nobody accepts an assigned task."""
+    verify_h: float = hours(24.0)
+    """Hours for which the signal must stay normal after the work until the task is verified."""
+    notify: NotifySettings = Field(default_factory=NotifySettings)
+    """How people are told."""
 
     @field_validator("name")
     @classmethod
@@ -180,7 +118,7 @@ class MaintenanceSettings(FileSettings):
     @field_validator("time_zone")
     @classmethod
     def _time_zone_is_known(cls, name: str) -> str:
-        _zone(name)
+        zone_of(name)
         return name
 
     @field_validator("technicians")
@@ -199,35 +137,57 @@ class MaintenanceSettings(FileSettings):
             check_name(cause, "cause")
         return templates
 
-    def policy(self) -> Policy:
-        """What the settings say about describing, timing and giving out work."""
-        return Policy(
-            templates=Templates(
-                {cause: template.build() for cause, template in self.templates.items()},
-                self.default_template.build(),
-            ),
-            due_ns={
-                Severity.CRITICAL: round(self.due.critical_h * _NS_PER_HOUR),
-                Severity.WARNING: round(self.due.warning_h * _NS_PER_HOUR),
-                Severity.INFO: round(self.due.info_h * _NS_PER_HOUR),
-            },
-            bench=Bench([technician.build() for technician in self.technicians], _zone(self.time_zone)),
+    @model_validator(mode="after")
+    def _people_have_channels(self) -> Self:
+        for technician in self.technicians:
+            for channel in technician.notify:
+                if channel not in self.notify.channels:
+                    raise ValueError(
+                        f"{technician.name}: channel {channel!r} is not under notify.channels; add it there"
+                    )
+        return self
+
+    def rules(self) -> WorkRules:
+        """How work is described, how urgent it is, and by when it is due."""
+        templates = {cause: template.build() for cause, template in self.templates.items()}
+        return WorkRules(
+            Templates(templates, self.default_template.build()),
+            self.due.build(),
+            self.build_machines(),
+            Stock({part.name: part.build() for part in self.parts}),
         )
+
+    def build_machines(self) -> Machines:
+        """What is known of the machines."""
+        return Machines((machine.build() for machine in self.machines), zone_of(self.time_zone))
+
+    def crew(self) -> Crew:
+        """Who is there."""
+        return Crew((technician.build() for technician in self.technicians), zone_of(self.time_zone))
+
+    def planboard(self) -> Planboard:
+        """Where work is planned."""
+        return Planboard(self.crew(), self.build_machines(), self.plan.travel(), self.plan.rules())
+
+    def inhibition(self) -> Inhibition:
+        """Which alerts are only consequences."""
+        return Inhibition((rule.build() for rule in self.inhibit), self.build_machines().feeders)
+
+    def steps(self) -> tuple[Step, ...]:
+        """What is done while nobody accepts."""
+        return tuple(step.build() for step in self.escalation)
+
+    def routing(self) -> Routing:
+        """Who is told of what."""
+        people = {
+            one.name: Person(tuple(one.notify), (one.quiet.start, one.quiet.end) if one.quiet else None)
+            for one in self.technicians
+        }
+        routes = (route.build() for route in self.notify.routes)
+        return Routing(routes, people, self.notify.supervisor, zone_of(self.time_zone))
 
     def skills_missing(self) -> list[str]:
         """Skills that a template asks for and no technician has."""
         had = {skill for technician in self.technicians for skill in technician.skills}
-        wanted = {template.skill for template in (*self.templates.values(), self.default_template)}
-        return sorted(wanted - had)
-
-
-def _zone(name: str) -> tzinfo:
-    if name == "UTC":
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(
-            f"{name!r} is not a time zone this machine knows; write it like Europe/Berlin, "
-            "and if that fails run: pip install tzdata"
-        ) from error
+        templates = (*self.templates.values(), self.default_template)
+        return sorted({skill for template in templates for skill in template.every_skill} - had)

@@ -1,17 +1,18 @@
-"""What a task says: a text per cause, with the alert's own words filled in. Pure."""
+"""What a task says and takes: a template per cause, with the alert's own words filled in. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Formatter
 from typing import Final
 
-from fieldline.model import Alert
+from fieldline.model import Alert, Part
 from fieldline.wire.plant import MESSAGE_BYTES_MAX, TEXT_BYTES_MAX
+from fieldline_cloud.agents.maintenance.work import cut
 
 __all__ = ["FIELDS", "Template", "Templates", "check_text"]
 
 FIELDS: Final = ("area", "cause", "device", "message", "site", "tag")
-"""What may stand in braces in a title or in instructions."""
+"""What may stand in braces in a title, in instructions and in a checklist."""
 
 
 def check_text(text: str) -> str:
@@ -28,11 +29,16 @@ def check_text(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The text of a task and the skill it takes."""
+    """The text of a task, the skills, time and parts it takes, and how long the machine stands for it."""
 
     title: str
     instructions: str
-    skill: str
+    skills: tuple[str, ...]
+    """All of one technician; the first one names the trade."""
+    work_s: int = 3_600
+    downtime_s: int = 0
+    parts: tuple[Part, ...] = ()
+    checklist: tuple[str, ...] = ()
 
     def fill(self, alert: Alert) -> tuple[str, str]:
         """Title and instructions for this alert, cut to what a task may carry."""
@@ -44,8 +50,9 @@ class Template:
             "site": alert.device.site,
             "tag": alert.tag,
         }
-        title = _cut(self.title.format_map(values), MESSAGE_BYTES_MAX)
-        return title, _cut(self.instructions.format_map(values), TEXT_BYTES_MAX // 2)
+        title = cut(self.title.format_map(values), MESSAGE_BYTES_MAX)
+        lines = [self.instructions, *(f"[ ] {line}" for line in self.checklist)]
+        return title, cut("\n".join(line.format_map(values) for line in lines), TEXT_BYTES_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,3 @@ class Templates:
     def for_cause(self, cause: str) -> Template:
         """The template for this cause."""
         return self.by_cause.get(cause, self.default)
-
-
-def _cut(text: str, bytes_max: int) -> str:
-    return text.encode(errors="replace")[:bytes_max].decode(errors="ignore")

@@ -103,8 +103,10 @@ class FakeHub:
         await self.publish(topic, encode_readings(readings), key=key, stored=stored)
 
     @asynccontextmanager
-    async def subscribe(self, filters: str, *, durable: str, start: object, ack: str) -> AsyncIterator["FakeFrames"]:
-        yield FakeFrames(self, filters, durable)
+    async def subscribe(
+        self, filters: str | Sequence[str], *, durable: str, start: object, ack: str
+    ) -> AsyncIterator["FakeFrames"]:
+        yield FakeFrames(self, [filters] if isinstance(filters, str) else filters, durable)
 
     async def respond(self, filters: str, handler: Callable[[Any], Awaitable[bytes | str]]) -> None:
         if self.no_answers:
@@ -128,9 +130,9 @@ class FakeHub:
 class FakeFrames:
     """A subscription of the fake hub."""
 
-    def __init__(self, hub: FakeHub, topic_filter: str, durable: str) -> None:
+    def __init__(self, hub: FakeHub, filters: Sequence[str], durable: str) -> None:
         self._hub = hub
-        self._filter = topic_filter
+        self._filters = filters
         self._durable = durable
         self.end_offset: int | None = max(len(hub.log), hub.history)
         self.next_offset = hub.cursors.get(durable, 0)
@@ -153,7 +155,7 @@ class FakeFrames:
                 await hub.something.wait_for(lambda: len(hub.log) > self.next_offset)
             frame = hub.log[self.next_offset]
             self.next_offset += 1
-            if matches(self._filter, frame.topic):
+            if any(matches(each, frame.topic) for each in self._filters):
                 frame.on_ack = self._ack
                 yield frame
 

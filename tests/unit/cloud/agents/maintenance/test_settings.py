@@ -28,19 +28,17 @@ def read(text: str) -> MaintenanceSettings:
 def test_the_files_that_come_with_fieldline_are_right(path: str) -> None:
     settings = load(path, MaintenanceSettings)
     assert settings.skills_missing() == []
-    assert settings.policy().templates.for_cause("bearing_wear").title
+    assert settings.rules().templates.for_cause("bearing_wear").title
 
 
 def test_at_any_hour_of_any_day_the_demo_has_somebody_at_work_for_every_cause() -> None:
     settings = load("config/demo/maintenance.yaml", MaintenanceSettings)
-    bench = settings.policy().bench
-    skills = {template.skill for template in (*settings.templates.values(), settings.default_template)}
+    crew = settings.crew()
+    trades = {template.every_skill for template in (*settings.templates.values(), settings.default_template)}
     for step in range(7 * 24 * 4):
         now_ns = T0 + step * 900 * SECOND
-        for skill in skills:
-            name = bench.choose(skill, {}, now_ns=now_ns, due_ns=now_ns)
-            assert name is not None
-            assert bench.begins_ns(name, skill, now_ns) == now_ns
+        for skills in trades:
+            assert any(crew.working_from_ns(one.name, now_ns) == now_ns for one in crew.with_skills(skills))
 
 
 @pytest.mark.parametrize(
@@ -60,6 +58,22 @@ def test_at_any_hour_of_any_day_the_demo_has_somebody_at_work_for_every_cause() 
         (AMIRA + "due: {critical_h: 0}\n", "greater than 0"),
         (AMIRA + "templates: {leak: {title: 'Mend {machine}', skill: x}}\n", "{machine} is not known"),
         (AMIRA + "templates: {two words: {title: T, skill: x}}\n", "cause 'two words'"),
+        (AMIRA + "templates: {leak: {title: T}}\n", "skill is missing"),
+        (AMIRA + "templates: {leak: {title: T, skill: x, work_min: 0}}\n", "greater than 0"),
+        (AMIRA + "templates: {leak: {title: T, skill: x, checklist: ['{x}']}}\n", "{x} is not known"),
+        (AMIRA + "machines: [{match: a//b}]\n", "filter"),
+        (AMIRA + "machines: [{match: '#', fed_by: [panel-1]}]\n", "'panel-1' is no device"),
+        (AMIRA + "machines: [{match: '#', criticality: huge}]\n", "criticality"),
+        (AMIRA + "inhibit: [{cause: a, silences: [a]}]\n", "a would silence itself"),
+        (AMIRA + "plan: {nightly_at: '25:00'}\n", "'25:00' is not a time of day"),
+        (AMIRA + "notify: {routes: [{channels: [ops]}]}\n", "channel 'ops' is not under notify.channels"),
+        (AMIRA + "notify: {channels: {ops: {webhook: 'https://x'}}}\n", "a webhook needs a secret"),
+        (AMIRA + "notify: {channels: {ops: {webhook: 'ftp://x', secret: s}}}\n", "is no address"),
+        (AMIRA + "notify: {channels: {ops: {}}}\n", "give webhook or apprise"),
+        (AMIRA.replace("}}", "}, notify: [pager]}"), "Amira: channel 'pager'"),
+        (AMIRA.replace("}}", "}, calendar_token: short}"), "fewer than 16 characters"),
+        (AMIRA.replace("}}", "}, days_off: [{first: soon}]}"), "'soon' is not a day"),
+        (AMIRA.replace("}}", "}, days_off: [{first: 2026-05-02, last: 2026-05-01}]}"), "swap them"),
     ],
 )
 def test_a_wrong_bench_is_refused_with_its_place_and_cure(text: str, said: str) -> None:
