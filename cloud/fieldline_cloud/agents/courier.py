@@ -1,4 +1,4 @@
-"""Carries an agent's outbox to the hub, in order, beside everything else the agent does."""
+"""Carries an agent's outbox to the hub beside everything else the agent does: topic by topic in order."""
 
 import asyncio
 from collections.abc import Sequence
@@ -55,11 +55,20 @@ class Courier:
             await self._posted.wait()
             self._posted.clear()
             while messages := await self._store.waiting(_BATCH):
-                last_id = await publish(self._bus, messages)
-                assert last_id is not None
+                await self._publish(messages)
+                last_id = messages[-1].id
                 await self._store.sent(last_id)
                 async with self._moved:
                     self.through = last_id
                     self._moved.notify_all()
             if not self._posted.is_set():
                 self._empty.set()
+
+    async def _publish(self, messages: Sequence[Outgoing]) -> None:
+        """All of them, each stored by the hub before the next of its topic; topics do not wait for each other."""
+        by_topic: dict[str, list[Outgoing]] = {}
+        for message in messages:
+            by_topic.setdefault(message.topic, []).append(message)
+        async with asyncio.TaskGroup() as group:
+            for batch in by_topic.values():
+                group.create_task(publish(self._bus, batch))

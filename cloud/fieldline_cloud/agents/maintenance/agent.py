@@ -99,7 +99,7 @@ class MaintenanceAgent:
                     for beside in (self._courier.run, self._ticks, self._searches, self._messages):
                         group.create_task(beside())
             except BaseExceptionGroup as several:
-                raise several.exceptions[0] from None
+                raise _first(several) from None
             finally:
                 self._notifier.close()
         finally:
@@ -308,6 +308,11 @@ class MaintenanceAgent:
 
     def _count(self, condition: Callable[[Work], bool]) -> int:
         return sum(map(condition, list(self._book.works.values()))) if self.counter else 0
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first error of nested groups: what one room met ends them all, and says enough."""
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _verdict_event(verdict: Verdict, now_ns: int) -> Event:

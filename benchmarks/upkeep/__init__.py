@@ -1,0 +1,1 @@
+"""How soon an alert is a task in somebody's plan, while the planner is busy."""
