@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +59,11 @@ async def running(
 
 def alert(rule: str = "range_hi", severity: Severity = Severity.WARNING) -> Alert:
     return Alert(PUMP, "vibration", rule, "bearing_wear", severity, AlertState.RAISED, T0, "too high")
+
+
+async def ask(hub: FakeHub, question: dict[str, Any] | bytes, *, by: str = "console") -> dict[str, Any]:
+    content = question if isinstance(question, bytes) else json.dumps(question).encode()
+    return dict(json.loads(await hub.ask("ask/tasks", content, by=by)))
 
 
 async def say(hub: FakeHub, *alerts: Alert) -> None:
@@ -153,9 +160,9 @@ async def test_an_order_is_carried_out_published_and_in_the_timeline(tmp_path: P
         await say(hub, alert())
         await hub.until(lambda: len(hub.tasks) == 1)
         order = {"do": "done", "id": "o1", "task": hub.tasks[0].id, "verdict": "confirmed", "note": "new bearing"}
-        answer = await hub.ask("ask/tasks", order, by="phone")
+        answer = await ask(hub, order, by="phone")
         await hub.until(lambda: len(hub.published) == 3)
-        shown = await hub.ask("ask/tasks", {"do": "show", "task": hub.tasks[0].id})
+        shown = await ask(hub, {"do": "show", "task": hub.tasks[0].id})
     assert (answer["status"], answer["task"]["state"]) == ("done", "done")
     assert (hub.tasks[-1].state, hub.tasks[-1].by, hub.tasks[-1].reason) == (TaskState.DONE, "phone", "new bearing")
     (verdict,) = [decode_verdict(content) for topic, content in hub.published if topic.startswith("verdicts/")]
@@ -169,11 +176,11 @@ async def test_an_order_that_comes_again_after_a_restart_is_not_done_twice(tmp_p
         await say(hub, alert())
         await hub.until(lambda: len(hub.tasks) == 1)
         order = {"do": "accept", "id": "o1", "task": hub.tasks[0].id}
-        first = await hub.ask("ask/tasks", order)
-    hub.handlers.clear()
+        first = await ask(hub, order)
+    hub.responders.clear()
     async with running(hub, tmp_path):
-        again = await hub.ask("ask/tasks", order)
-        other = await hub.ask("ask/tasks", {**order, "do": "start"})
+        again = await ask(hub, order)
+        other = await ask(hub, {**order, "do": "start"})
     assert again == {**first, "repeated": True}
     assert other["code"] == "id_reused"
 
@@ -183,14 +190,14 @@ async def test_questions_are_answered_and_nonsense_is_refused(tmp_path: Path) ->
     async with running(hub, tmp_path) as agent:
         await say(hub, alert())
         await hub.until(lambda: len(hub.tasks) == 1)
-        listed = await hub.ask("ask/tasks", {"do": "list", "technician": "Amira"})
-        nobody = await hub.ask("ask/tasks", {"do": "list", "technician": "Zoe"})
-        people = await hub.ask("ask/tasks", {"do": "technicians"})
-        events = await hub.ask("ask/tasks", {"do": "history", "cause": "bearing_wear"})
-        calendar = await hub.ask("ask/tasks", {"do": "calendar", "technician": "Amira"})
+        listed = await ask(hub, {"do": "list", "technician": "Amira"})
+        nobody = await ask(hub, {"do": "list", "technician": "Zoe"})
+        people = await ask(hub, {"do": "technicians"})
+        events = await ask(hub, {"do": "history", "cause": "bearing_wear"})
+        calendar = await ask(hub, {"do": "calendar", "technician": "Amira"})
         refused = [
-            await hub.ask("ask/tasks", b"\xff"),
-            await hub.ask("ask/tasks", {"do": "calendar", "technician": "X"}),
+            await ask(hub, b"\xff"),
+            await ask(hub, {"do": "calendar", "technician": "X"}),
         ]
         assert agent.stats.orders_refused == 2
     assert [task["task"] for task in listed["tasks"]] == [hub.tasks[0].id]
@@ -227,7 +234,7 @@ async def test_a_verdict_of_somebody_else_is_in_the_history(tmp_path: Path) -> N
     async with running(hub, tmp_path):
         await hub.append(said.topic, [encode_verdict(said)])
         await hub.until(lambda: hub.cursors.get("maintenance.context") == 1)
-        answer = await hub.ask("ask/tasks", {"do": "history", "kind": "verdict"})
+        answer = await ask(hub, {"do": "history", "kind": "verdict"})
     assert [(event["by"], event["text"]) for event in answer["events"]] == [("console", "false_alarm")]
 
 
@@ -250,7 +257,7 @@ async def test_a_better_plan_is_searched_for_beside_everything_else(tmp_path: Pa
             await hub.append(pump.alerts_topic, [encode_alert(replace(alert(), device=pump))], producer="anomaly")
         await hub.until(lambda: hub.cursors.get("maintenance") == 6)
         await poll(lambda: agent.stats.searches >= 1, timeout_s=20)
-        answer = await hub.ask("ask/tasks", {"do": "list"})
+        answer = await ask(hub, {"do": "list"})
     assert len(answer["tasks"]) == 6
     assert agent.stats.searches_failed == 0
 
@@ -261,7 +268,7 @@ async def test_a_calendar_feed_opens_with_its_secret_alone(tmp_path: Path) -> No
     settings = loads(text.format(data=tmp_path, skill="bearings"), MaintenanceSettings, name="m.yaml")
     agent = MaintenanceAgent(settings, now_ns=lambda: T0)
     work = asyncio.create_task(agent.run(hub))
-    await hub.until(lambda: "ask/tasks" in hub.handlers)
+    await hub.until(lambda: "ask/tasks" in hub.responders)
     pages = [
         await asyncio.to_thread(agent.page, path, query)
         for path, query in (
@@ -295,7 +302,7 @@ async def test_a_state_that_cannot_be_kept_ends_the_agent_and_the_order_is_refus
     await say(hub, alert())
     await hub.until(lambda: len(hub.tasks) == 1 and hub.cursors.get("maintenance") == 1)
     monkeypatch.setattr(MaintenanceStore, "save", full)
-    answer = await hub.ask("ask/tasks", {"do": "accept", "id": "o1", "task": hub.tasks[0].id})
+    answer = await ask(hub, {"do": "accept", "id": "o1", "task": hub.tasks[0].id})
     with pytest.raises(StorageError, match="disk is full"):
         await work
     assert (answer["status"], answer["code"]) == ("refused", "storage")
