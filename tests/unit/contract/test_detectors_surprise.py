@@ -282,7 +282,7 @@ def test_a_damaged_snapshot_is_refused_and_changes_nothing(damage: dict[str, obj
 )
 def test_a_tuning_that_cannot_work_is_refused_by_name(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=name):
-        Tuning(**{name: value})  # type: ignore[arg-type]
+        Tuning(**{name: value})  # type: ignore[arg-type]  # one value for fields of two types
 
 
 def test_one_event_is_one_alarm() -> None:
