@@ -191,7 +191,10 @@ class Surprise:
 
 
 def _span(span_ns: int) -> str:
+    """How long that is, in the unit that a person would choose."""
     hours = span_ns / HOUR_NS
-    if hours < 2:
-        return f"{max(1, round(hours * 60))} minutes"
-    return f"{round(hours)} hours" if hours < 48 else f"{round(hours / 24)} days"
+    if hours >= 48:
+        return f"{round(hours / 24)} days"
+    if hours >= 2:
+        return f"{round(hours)} hours"
+    return f"{max(2, round(hours * 60))} minutes"

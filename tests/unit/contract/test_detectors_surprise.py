@@ -198,7 +198,7 @@ def test_the_reason_names_the_largest_part_and_how_long_is_remembered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "step_ns", "span"), [(60, 1_000_000_000, "1 minutes"), (60, 10 * MINUTE_NS, "10 hours")]
+    ("count", "step_ns", "span"), [(200, 1_000_000_000, "3 minutes"), (60, 10 * MINUTE_NS, "10 hours")]
 )
 def test_a_short_memory_is_told_in_smaller_units(count: int, step_ns: int, span: str) -> None:
     detector = Surprise()
