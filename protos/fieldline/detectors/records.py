@@ -14,7 +14,7 @@ RATIO_MAX = 20.0  # more says nothing more, and the fourth power of it is still 
 class Records:
     """Smooths deviations and divides each by the `rank`-th largest before it.
 
-    Nothing is assumed about the distribution: "1.8 times what has been seen a dozen times in two weeks" means the same
+    Nothing is assumed about the distribution: "1.8 times what a few readings in two weeks exceeded" means the same
     for Gaussian noise, for a heavy tail and for steps, where a sigma does not. What is kept is the largest few of this
     generation and of the one before, so memory is fixed and what is two generations old is forgotten. It is the
     peaks-over-threshold idea of extreme value theory (Pickands, Annals of Statistics 3, 1975) without fitting the tail.

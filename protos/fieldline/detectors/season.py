@@ -15,8 +15,8 @@ SLOTS = DAY + WEEK  # first the hours of a day, then those of a week
 class Season:
     """Means by hour of the day and by hour of the week, moved by how long each reading stood.
 
-    A reading that stood for dt hours (one at most) moves the means of its hour by dt / `hours`, so the baseline
-    remembers as many days whether the tag is read every second or every hour. The deviation is the smaller one of the
+    A reading that stood for dt hours (one at most) moves the means of its hour by dt / `hours`, so the baselines
+    remember as many days, and as many weeks, whether the tag is read every second or every hour. The deviation is the smaller one of the
     two: a quiet Sunday is no surprise where Sundays are quiet, and an ordinary Tuesday is none after a holiday on the
     last one. Hours are in UTC. Exponential smoothing by season goes back to Winters (Management Science 6, 1960).
     """
@@ -40,9 +40,8 @@ class Season:
         self._at_ns = at_ns
         if stood_ns > HOUR_NS:
             stood_ns = HOUR_NS
-        rate = (
-            stood_ns / self._memory_ns if stood_ns > 0 else 0.0
-        )  # a clock that jumps back teaches as a duplicate does
+        # A reading from before the last one teaches no more than one of the same time.
+        rate = stood_ns / self._memory_ns if stood_ns > 0 else 0.0
         by_day = value - means[day]
         seen = counts[day]
         deviation = by_day if seen else otherwise
