@@ -15,10 +15,11 @@ SLOTS = DAY + WEEK  # first the hours of a day, then those of a week
 class Season:
     """Means by hour of the day and by hour of the week, moved by how long each reading stood.
 
-    A reading that stood for dt hours (one at most) moves the means of its hour by dt / `hours`, so the baselines
-    remember as many days, and as many weeks, whether the tag is read every second or every hour. The deviation is the smaller one of the
-    two: a quiet Sunday is no surprise where Sundays are quiet, and an ordinary Tuesday is none after a holiday on the
-    last one. Hours are in UTC. Exponential smoothing by season goes back to Winters (Management Science 6, 1960).
+    A reading that stood for dt hours (one at most) moves the means of its hour by dt / `hours`. So the baselines
+    remember as many days, and as many weeks, whether the tag is read every second or every hour. The deviation is the
+    smaller one of the two: a quiet Sunday is no surprise where Sundays are quiet, and an ordinary Tuesday is none after
+    a holiday on the last one. Hours are in UTC. Exponential smoothing by season goes back to Winters (Management
+    Science 6, 1960).
     """
 
     __slots__ = ("_at_ns", "_counts", "_day", "_from_ns", "_means", "_memory_ns", "_to_ns", "_week")
