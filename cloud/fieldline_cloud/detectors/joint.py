@@ -43,6 +43,7 @@ class JointSettings:
     bar              score 1.0 lies at this many times the `quantile` of the distances in normal running
     block_rows       rows that are judged quiet, or not, together; also what wandering is measured over
     wandering_from   a level that moves this many times more from block to block than noise explains is followed
+    followed_weight  what such a channel counts: its steps have heavier tails than a short warm-up shows
     memory_rows      how many quiet rows the normal remembers
     quiet_below      a block with four rows in five below this score trains the normal; no other does
     adopt_rows       a state that lasts so long without one block that trains is taken for normal as well
@@ -60,6 +61,7 @@ class JointSettings:
     bar: float = 1.75
     block_rows: int = 50
     wandering_from: float = 80.0
+    followed_weight: float = 0.35
     memory_rows: int = 20_000
     quiet_below: float = 0.7
     adopt_rows: int = 1_000
@@ -78,8 +80,8 @@ class JointSettings:
                 f"warmup_rows is {self.warmup_rows} with block_rows {self.block_rows}; "
                 f"give blocks of at least two rows, and at least four of them"
             )
-        if min(self.clip, self.ridge, self.bar, self.aftermath_half_life_rows) <= 0.0:
-            raise ValueError("clip, ridge, bar and aftermath_half_life_rows must be above 0")
+        if min(self.clip, self.ridge, self.bar, self.followed_weight, self.aftermath_half_life_rows) <= 0.0:
+            raise ValueError("clip, ridge, bar, followed_weight and aftermath_half_life_rows must be above 0")
 
     @property
     def study(self) -> Study:
@@ -87,11 +89,11 @@ class JointSettings:
         return Study(self.smoothing, self.clip, self.ridge, self.quantile, self.block_rows, self.wandering_from)
 
 
-KEEN: Final = JointSettings(quiet_below=0.4)
+KEEN: Final = JointSettings(quiet_below=0.4, followed_weight=1.0)
 """For runs of minutes and hours, and where a miss is dear: next to nothing is learned after the warm-up.
 
 It sees what begins slowly soon after the warm-up, and takes the change of a machine that was still getting warm for a
-fault: SKAB's run without anomalies was in alarm for 98 % of its 2.6 hours, and for 0.3 % as shipped.
+fault. docs/decisions/0013-joint-detector.md has the figures of both.
 """
 
 
@@ -198,7 +200,8 @@ class Joint:
         if self._lesson is not None:
             channels, columns = self._lesson.channels, self._lesson.columns
             row = np.where(channels.missing > 0, np.nan, channels.smooth)
-            band = self._lesson.normal.expected(row, self.settings.bar * self._aftermath.bar)
+            widths = self.settings.bar * self._aftermath.bar / self._weights(self._lesson)
+            band = self._lesson.normal.expected(row, widths)
             low[columns], high[columns] = (channels.level + channels.scale * edge for edge in band)
         return low, high
 
@@ -322,12 +325,16 @@ class Joint:
         lesson = self._lesson
         judged = rows if len(lesson.columns) == rows.shape[1] else rows[:, lesson.columns]
         smooth = lesson.channels.follow(judged)
-        deviations = lesson.normal.deviations(smooth)
+        deviations = lesson.normal.deviations(smooth) * self._weights(lesson)
         bare = lesson.normal.furthest(deviations) / self.settings.bar
         self._last_deviations = deviations[-1]
         self.stats.rows_empty += int(np.isnan(bare).sum())
         self._study(smooth, bare)
         return self._aftermath.soften(bare)
+
+    def _weights(self, lesson: Lesson) -> Floats:
+        """What the deviation of each channel counts."""
+        return np.where(lesson.channels.gain > 0.0, self.settings.followed_weight, 1.0)
 
     def _collect(self, rows: Floats) -> None:
         self._warmup.append(rows.copy())

@@ -72,8 +72,8 @@ class Normal:
         largest = np.fmax.reduce(np.abs(deviations), axis=1)
         return np.asarray(largest / self.reach)
 
-    def expected(self, row: Floats, width: float) -> tuple[Floats, Floats]:
-        """The band (low, high) of each channel in which its distance stays below `width`, given the others in `row`."""
+    def expected(self, row: Floats, widths: Floats) -> tuple[Floats, Floats]:
+        """The band (low, high) of each channel in which its distance is below its width, given the others in `row`."""
         there = np.isfinite(row)
         low, high = np.full_like(row, np.nan), np.full_like(row, np.nan)
         if there.any():
@@ -81,7 +81,7 @@ class Normal:
             z = ((row - self.center) / self._spread)[there]
             diagonal = np.diag(precision)
             middle = z - (z @ precision) / diagonal
-            half = width * self.reach / np.sqrt(diagonal)
+            half = widths[there] * self.reach / np.sqrt(diagonal)
             spread, center = self._spread[there], self.center[there]
             low[there], high[there] = center + spread * (middle - half), center + spread * (middle + half)
         return low, high

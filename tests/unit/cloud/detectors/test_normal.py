@@ -55,7 +55,7 @@ def test_the_band_ends_where_the_distance_is_one() -> None:
     normal = learned()
     row = np.array([0.3, 0.2, 1.0])
 
-    low, high = normal.expected(row, 1.0)
+    low, high = normal.expected(row, np.ones(3))
 
     for edge in (low, high):
         moved = row.copy()
