@@ -11,7 +11,7 @@ from fieldline_cloud.detectors.bank import SurpriseBank
 from fieldline_cloud.detectors.joint import Joint
 from fieldline_cloud.detectors.vibration import Vibration
 
-__all__ = ["DETECTORS", "SurpriseBank"]
+__all__ = ["DETECTORS", "Joint", "SurpriseBank", "Vibration"]
 
 DETECTORS: dict[str, type[Any]] = {
     "surprise": Surprise,

@@ -20,7 +20,7 @@ CHANNELS_MAX: Final = 64
 _VERSION: Final = 1
 _LESSON_BLOCKS_MAX: Final = 10
 """Blocks between two lessons at most: what is kept until then is bounded."""
-_VALUE_MAX: Final = 1e100
+_VALUE_MAX: Final = 1e150
 """No sensor says more than this; such a value is not there, like NaN and infinity."""
 _LOUD_SHARE_MAX: Final = 0.2
 """The share of a block's rows that may score above `quiet_below` in one that trains.
