@@ -152,7 +152,7 @@ class Monitor:
         return changed
 
     def restore(self, tags: Iterable[TagState], raised: Iterable[Alert], now_ns: int) -> list[Alert]:
-        """Go on where a former run ended. Returns alerts to clear: their rule is configured no more.
+        """Go on where a former run ended. Returns what is to be told: of rules and conditions configured no more.
 
         `raised` is what an earlier version kept of alarms; all that is known of them now is in `tags`.
         """
@@ -168,14 +168,20 @@ class Monitor:
             watch = watch or place.asleep.get(state.tag)
             if watch:
                 watch.restore(state)
+                if watch.suppression and watch.suppression.may_end:
+                    place.waiting.append(watch)
         for alert in raised:
             keys[alert.device, alert.tag] = None
             self.board.adopt(alert)
         self.take_changes()
         records = [record for key in keys for record in self.board.of_tag(key).values()]
         orphans = [record.alert for record in records if self._is_orphan(record.alert, record.condition)]
-        cleared = [told for alert in orphans for told in self._forget(alert.device, alert.tag, alert.rule, now_ns)]
-        return cleared + self.board.release_unflooded(records, now_ns)
+        alerts = [told for alert in orphans for told in self._forget(alert.device, alert.tag, alert.rule, now_ns)]
+        for key in keys:
+            watch = self.watch_of(*key)
+            if watch is None or watch.suppression is None or not watch.suppression.is_on:
+                alerts += self.board.release(key, now_ns)  # what suppressed it is configured no more
+        return alerts + self.board.release_unflooded(records, now_ns)
 
     def watch_of(self, device: DeviceId, tag: str) -> TagWatch | None:
         """The watch over a tag; None if it is not known or no rule fits it."""
@@ -236,7 +242,9 @@ class Monitor:
             if watch.hear(heard.tag, reading) and suppression is not None:
                 alerts += self._switch(watch, now_ns)
         place.waiting = [
-            watch for watch in {*place.waiting, *heard.listeners} if watch.suppression and watch.suppression.may_end
+            watch
+            for watch in dict.fromkeys([*place.waiting, *heard.listeners])
+            if watch.suppression and watch.suppression.may_end
         ]
         return alerts
 
@@ -276,7 +284,7 @@ class Monitor:
         suppression, words = watch.suppression, ""
         if suppression is not None and suppression.is_on and watch.suppresses(transition.rule):
             words = suppression.spec.words
-        return self.board.begin(alert, now_ns, latch=transition.latch, learned=learned, suppressed=words)
+        return self.board.begin(alert, now_ns, latch=transition.latch, suppressed=words)
 
     def _is_orphan(self, alert: Alert, condition: bool) -> bool:
         """Whether the rule of an alarm is gone, or no longer says what was told."""

@@ -46,9 +46,9 @@ class AlarmBoard:
         self._timed: dict[str, AlarmRecord] = {}
         self._areas: dict[TagKey, Area] = {}
 
-    def begin(self, alert: Alert, now_ns: int, *, latch: bool, learned: bool, suppressed: str = "") -> list[Alert]:
+    def begin(self, alert: Alert, now_ns: int, *, latch: bool, suppressed: str = "") -> list[Alert]:
         """A condition begins, as `alert` says; `suppressed` says by what design it is put aside, if it is."""
-        record, area = self.record(alert, learned=learned), self._area(alert.device, now_ns)
+        record, area = self.record(alert), self._area(alert.device, now_ns)
         if suppressed:
             record.suppressed_by[DESIGN] = suppressed
         held = area.in_flood and alert.severity < self.spec.flood.notify and not record.is_standing
@@ -164,12 +164,12 @@ class AlarmBoard:
         if told.rule not in self.of_tag((told.device, told.tag)):
             self.record(told).adopt(told)
 
-    def record(self, alert: Alert, *, learned: bool = False) -> AlarmRecord:
+    def record(self, alert: Alert) -> AlarmRecord:
         """The record of the alarm that `alert` speaks of; a new one if it was never heard of."""
         records = self._tags.setdefault((alert.device, alert.tag), {})
         record = records.get(alert.rule)
         if record is None:
-            record = records[alert.rule] = AlarmRecord(alert, chatter=self.spec.chatter, is_learned=learned)
+            record = records[alert.rule] = AlarmRecord(alert, chatter=self.spec.chatter)
         return record
 
     def _area(self, device: DeviceId, now_ns: int) -> Area:

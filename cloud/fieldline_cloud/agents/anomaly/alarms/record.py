@@ -72,7 +72,6 @@ class AlarmRecord:
         "chatter",
         "chatters",
         "condition",
-        "is_learned",
         "latch",
         "service",
         "shelf",
@@ -80,10 +79,9 @@ class AlarmRecord:
         "unseen",
     )
 
-    def __init__(self, alert: Alert, *, chatter: ChatterSpec, is_learned: bool = False) -> None:
+    def __init__(self, alert: Alert, *, chatter: ChatterSpec) -> None:
         self.alert = replace(alert, state=AlertState.RAISED)
         """As it was raised the last time; `raised_at_ns` is 0 if it never was."""
-        self.is_learned = is_learned
         self.condition = False
         self.latch = False
         self.unseen = False
@@ -129,11 +127,6 @@ class AlarmRecord:
         return self._told
 
     @property
-    def is_at_rest(self) -> bool:
-        """Whether there is nothing to be shown."""
-        return self.state is AlertState.CLEARED
-
-    @property
     def is_timed(self) -> bool:
         """Whether time alone can change it: `tick` is to be called."""
         return self.shelf is not None or self.chatter.is_on
@@ -170,7 +163,7 @@ class AlarmRecord:
         """The condition ends."""
         self.condition = False
         self._cleared_ns, self._cleared_text, self._evidence = at_ns, text, evidence
-        return self._ended(now_ns)
+        return self._ended(now_ns, is_new=True)
 
     def acknowledge(self, signed: Signed, now_ns: int) -> list[Alert]:
         """Somebody has seen it. Nothing happens if there is nothing to be seen."""
@@ -229,7 +222,6 @@ class AlarmRecord:
         return {
             "alert": _packed(self.alert),
             "told": _packed(self._told),
-            "learned": self.is_learned,
             "condition": self.condition,
             "latch": self.latch,
             "unseen": self.unseen,
@@ -248,7 +240,7 @@ class AlarmRecord:
         """The alarm as it was when `snapshot` was taken."""
         alert = _unpacked(snapshot["alert"])
         assert alert is not None, "a record has an alert"
-        record = cls(alert, chatter=chatter, is_learned=snapshot["learned"])
+        record = cls(alert, chatter=chatter)
         record._told = _unpacked(snapshot["told"])
         record.condition, record.latch, record.unseen = snapshot["condition"], snapshot["latch"], snapshot["unseen"]
         record.acknowledged = _signature(snapshot["acknowledged"])
@@ -267,17 +259,20 @@ class AlarmRecord:
         """`told` was published by an earlier version, which kept nothing else of it."""
         self._told, self.condition, self.unseen = told, True, True
 
-    def _ended(self, now_ns: int) -> list[Alert]:
+    def _ended(self, now_ns: int, *, is_new: bool = False) -> list[Alert]:
         if self.is_standing:
             return []
         if self.shelf is not None and self.shelf.until_clear:
             self.shelf = None
-        return self._settle(now_ns)
+        return self._settle(now_ns, is_new=is_new)
 
     def _settle(
         self, now_ns: int, signed: Signed | None = None, *, is_new: bool = False, again: bool = False
     ) -> list[Alert]:
-        """Publish the state if it is another one than people know."""
+        """Publish the state if it is another one than people know, or `again`.
+
+        `is_new` says that the condition began or ended just now: the state is as old as that, not as this call.
+        """
         state, before = self.state, self._told
         known = AlertState.CLEARED if before is None else before.state
         is_worse = before is not None and state.is_active and self.alert.severity > before.severity
@@ -294,7 +289,7 @@ class AlarmRecord:
 
     def _message(self, now_ns: int, signed: Signed | None, *, is_new: bool) -> Alert:
         state, alert = self.state, self.alert
-        changed_ns = 0 if is_new and state is AlertState.RAISED else now_ns
+        changed_ns = 0 if is_new and not state.is_aside else now_ns
         over_ns = 0 if self.is_standing or not alert.raised_at_ns else max(self._cleared_ns, alert.raised_at_ns)
         signed = signed or Signed("")
         if state is AlertState.SHELVED and self.shelf is not None:
@@ -317,21 +312,15 @@ class AlarmRecord:
             until_ns=self.shelf.until_ns if state is AlertState.SHELVED and self.shelf else 0,
         )
         if state in (AlertState.CLEARED, AlertState.RETURNED):
-            return self._over(message, now_ns, signed)
+            return self._over(message, now_ns)
         return message
 
-    def _over(self, message: Alert, now_ns: int, signed: Signed) -> Alert:
+    def _over(self, message: Alert, now_ns: int) -> Alert:
         """The message of an alarm whose condition does not hold."""
         if not message.raised_at_ns:  # it was put aside while all was well, and all is well
             text = f"{message.tag}: is watched again, and all is well"
             return replace(message, raised_at_ns=now_ns, cleared_at_ns=now_ns, message=bounded(text))
-        plain = message.cleared_at_ns == self._cleared_ns and not signed.by
-        return replace(
-            message,
-            message=self._cleared_text or message.message,
-            evidence=self._evidence,
-            changed_at_ns=0 if plain else message.changed_at_ns,
-        )
+        return replace(message, message=self._cleared_text or message.message, evidence=self._evidence)
 
     def _count(self, now_ns: int) -> None:
         hour = now_ns // _HOUR_NS

@@ -117,6 +117,26 @@ def test_a_restart_knows_what_was_suppressed_and_why() -> None:
     assert flow(following, 0, 9) == [(LO, RAISED)]
 
 
+def test_a_restart_in_the_time_of_the_start_goes_on_with_it() -> None:
+    watch = monitor(RULES)
+    flow(watch, 50, 0)
+    running(watch, False, 1)
+    flow(watch, 0, 2)
+    running(watch, True, 4)
+    following, _ = again(watch, RULES)
+    assert flow(following, 0, 8) == []
+    assert flow(following, 0, 9) == [(LO, RAISED)]
+
+
+def test_what_was_suppressed_by_a_condition_that_is_configured_no_more_is_told_at_the_start() -> None:
+    watch = monitor(RULES)
+    flow(watch, 50, 0)
+    running(watch, False, 1)
+    flow(watch, 0, 2)
+    _, alerts = again(watch, RULES.replace("suppress_while", "# suppress_while"))
+    assert told(alerts) == [(LO, RAISED)]
+
+
 def test_the_setpoint_is_heard_whatever_the_order() -> None:
     watch = monitor(RULES)
     flow(watch, 50, 0)

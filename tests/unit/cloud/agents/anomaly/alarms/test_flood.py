@@ -29,7 +29,7 @@ def alert(number: int, second: int, severity: Severity = Severity.WARNING, area:
 
 
 def begin(alarms: AlarmBoard, given: Alert, *, latch: bool = False) -> list[Alert]:
-    return alarms.begin(given, given.raised_at_ns, latch=latch, learned=False)
+    return alarms.begin(given, given.raised_at_ns, latch=latch)
 
 
 def end(alarms: AlarmBoard, given: Alert, second: int) -> list[Alert]:

@@ -55,7 +55,7 @@ def test_acknowledging_tells_who_and_when_and_clearing_ends_it() -> None:
         at(9),
         "well again",
     )
-    assert record.is_at_rest
+    assert record.state is AlertState.CLEARED
 
 
 def test_acknowledging_twice_or_what_is_well_changes_nothing() -> None:
