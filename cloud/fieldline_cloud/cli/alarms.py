@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, Final
 
@@ -74,8 +75,7 @@ def list_(
     Exit codes: 0 listed, 1 an agent refused, 2 wrong usage, 3 the hub could not be reached, or no agent answers.
     """
     order = {"do": "list", "device": device, "states": state or [], "limit": limit}
-    replies = _ask(order, hub, name, timeout)
-    _refuse_if(replies, all)
+    replies = _done(_ask(order, hub, name, timeout))
     rows = [{column.key: "" for column in _COLUMNS} | row for reply in replies for row in reply.get("alarms", ())]
     more = sum(reply.get("more", 0) for reply in replies)
     _print(rows, _COLUMNS, as_json=as_json, nothing="no alarms")
@@ -168,9 +168,8 @@ def health(
 
     Exit codes: 0 said, 1 an agent refused, 2 wrong usage, 3 no hub or no agent.
     """
-    replies = _ask({"do": "health", "area": area}, hub, name, timeout)
-    _refuse_if(replies, all)
-    if as_json:
+    replies = _done(_ask({"do": "health", "area": area}, hub, name, timeout))
+    if as_json or not sys.stdout.isatty():
         for reply in replies:
             print(json.dumps(reply))
         return
@@ -207,10 +206,12 @@ def _wish(order: dict[str, Any], hub: str, name: str, timeout_s: float) -> None:
         raise FieldlineError("; ".join(failed))
 
 
-def _refuse_if(replies: list[dict[str, Any]], condition: Any) -> None:
-    refused = [reply for reply in replies if reply["status"] == "refused"]
-    if refused and condition(reply["status"] == "refused" for reply in replies):
-        raise FieldlineError(f"{refused[0]['code']}: {refused[0]['message']}")
+def _done(replies: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The replies that are no refusals; FieldlineError with the first refusal if all are."""
+    done = [reply for reply in replies if reply["status"] == "done"]
+    if not done:
+        raise FieldlineError(f"{replies[0]['code']}: {replies[0]['message']}")
+    return done
 
 
 def _ask(order: dict[str, Any], hub: str, name: str, timeout_s: float) -> list[dict[str, Any]]:
