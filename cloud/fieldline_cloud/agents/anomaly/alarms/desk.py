@@ -76,20 +76,16 @@ class AlarmDesk:
     def _carry_out(
         self, order: Acknowledge | Shelve | Unshelve | OutOfService | ReturnToService, client: str, now_ns: int
     ) -> tuple[dict[str, Any], list[Alert]]:
-        signed = _signed(order, client)
-        records = [self._find(alarm) for alarm in order.wanted]
-        for record in records:
+        wanted = [self._find(alarm) for alarm in order.wanted]
+        for record in wanted:
             self._check(order, record)
         # Only now is anything changed, and no step below can fail.
-        step = self._step(order, signed, now_ns)
-        alerts: list[Alert] = []
-        changed = 0
-        for record in records:
-            found = self._board.told(self._board.record(record.alert), step(self._board.record(record.alert)))
-            changed += bool(found)
-            alerts += found
-        views = [_view(self._board.record(record.alert), now_ns) for record in records]
-        return {"status": "done", "changed": changed, "alarms": views}, alerts
+        step = self._step(order, _signed(order, client), now_ns)
+        records = [self._board.record(record.alert) for record in wanted]
+        told = [self._board.told(record, step(record)) for record in records]
+        views = [_view(record, now_ns) for record in records]
+        alerts = [alert for each in told for alert in each]
+        return {"status": "done", "changed": sum(map(bool, told)), "alarms": views}, alerts
 
     def _step(self, order: Wish, signed: Signed, now_ns: int) -> Callable[[AlarmRecord], list[Alert]]:
         if isinstance(order, Acknowledge):
