@@ -72,11 +72,12 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True)
 class TagState:
-    """What must be kept of a tag, as plain data."""
+    """What must be kept of a tag, as plain data. The points, which are most of it, change once a bucket: else None."""
 
     device: DeviceId
     tag: str
     state: Mapping[str, Any]
+    points: Sequence[Any] | None
 
 
 @dataclass(slots=True)
@@ -87,6 +88,30 @@ class _Watched:
     newest_ns: int = 0
     said_at_ns: int = 0
     stands: bool = False
+    points_kept: bool = False
+
+    def take_state(self, device: DeviceId, tag: str) -> TagState:
+        """What must be kept since the last call."""
+        degradation = self.degradation.snapshot()
+        points = degradation["indicator"].pop("points")
+        state = {
+            "degradation": degradation,
+            "newest_ns": self.newest_ns,
+            "said_at_ns": self.said_at_ns,
+            "stands": self.stands,
+        }
+        kept, self.points_kept = self.points_kept, True
+        return TagState(device, tag, state, None if kept else points)
+
+    def restore(self, kept: TagState) -> None:
+        """Go on where it was taken."""
+        degradation = dict(kept.state["degradation"])
+        degradation["indicator"] = {**degradation["indicator"], "points": kept.points or []}
+        self.degradation.restore(degradation)
+        self.newest_ns = int(kept.state["newest_ns"])
+        self.said_at_ns = int(kept.state["said_at_ns"])
+        self.stands = bool(kept.state["stands"])
+        self.points_kept = True
 
 
 class Forecaster:
@@ -116,18 +141,13 @@ class Forecaster:
     def restore(self, states: Iterable[TagState]) -> None:
         """Take up what a former run left; tags that the configuration no longer has are let go."""
         for kept in states:
-            key = (kept.device, kept.tag)
-            if (watched := self._watch(key)) is None:
-                continue
-            watched.degradation.restore(kept.state["degradation"])
-            watched.newest_ns = int(kept.state["newest_ns"])
-            watched.said_at_ns = int(kept.state["said_at_ns"])
-            watched.stands = bool(kept.state["stands"])
+            if watched := self._watch((kept.device, kept.tag)):
+                watched.restore(kept)
 
     def take_changes(self) -> list[TagState]:
         """What must be saved since the last call."""
         changed, self._changed = self._changed, {}
-        return [TagState(*key, _state(self._watched[key])) for key in changed]
+        return [self._watched[key].take_state(*key) for key in changed]
 
     def readings(self, device: DeviceId, readings: Iterable[Reading], now_ns: int) -> list[Announcement]:
         """Take the readings of one frame; returns what is to be published because of them."""
@@ -172,6 +192,7 @@ class Forecaster:
         changed = watched.degradation.update(np.array(times, dtype=np.int64), np.array(values, dtype=np.float64))
         if not changed:
             return None
+        watched.points_kept = False
         prognosis = watched.degradation.remaining(watched.newest_ns)
         if prognosis is None:
             if not watched.stands:
@@ -184,12 +205,3 @@ class Forecaster:
         watched.stands = prognosis is not None
         watched.said_at_ns = watched.newest_ns
         return Announcement(device, tuple(prognosis_readings(tag, prognosis, watched.newest_ns)))
-
-
-def _state(watched: _Watched) -> dict[str, Any]:
-    return {
-        "degradation": watched.degradation.snapshot(),
-        "newest_ns": watched.newest_ns,
-        "said_at_ns": watched.said_at_ns,
-        "stands": watched.stands,
-    }

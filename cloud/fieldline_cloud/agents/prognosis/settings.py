@@ -79,10 +79,10 @@ class PrognosisSettings(FileSettings):
     subscribe: str = "readings/#"
     """Which readings to follow, as a topic filter."""
     tags_max: Annotated[int, Field(ge=1, le=100_000)] = 10_000
-    """Tags followed at most, about 20 kB each; further ones are refused, counted and logged once."""
+    """Tags followed at most, about 30 kB each; further ones are refused, counted and logged once."""
     publish_every_s: Annotated[float, Field(ge=0, le=30 * 86_400)] = 3_600.0
     """Time, by the readings' clock, between two prognoses of a tag; the first and the withdrawal do not wait."""
-    save_every_s: Annotated[float, Field(ge=0.05, le=600)] = 10.0
+    save_every_s: Annotated[float, Field(ge=0.05, le=600)] = 30.0
     """Time between two saves while there is nothing to publish. After a crash so much is read again."""
     tags: Annotated[list[WearSettings], Field(min_length=1, max_length=10_000)]
     """Tags that show wear; for each tag the first entry that matches decides."""

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from fieldline.model import DeviceId
 from fieldline.wire.readings import encode_readings
@@ -24,7 +24,8 @@ __all__ = ["PrognosisStore", "Saved"]
 _VERSION: Final = 1
 _SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS tags (
-    device TEXT NOT NULL, tag TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (device, tag)) WITHOUT ROWID;
+    device TEXT NOT NULL, tag TEXT NOT NULL, state TEXT NOT NULL, points TEXT NOT NULL,
+    PRIMARY KEY (device, tag)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seen (
     producer TEXT NOT NULL, epoch TEXT NOT NULL, sequence TEXT NOT NULL, touched INTEGER NOT NULL,
     PRIMARY KEY (producer, epoch)) WITHOUT ROWID;  -- text: both numbers are unsigned 64 bit
@@ -60,8 +61,8 @@ class PrognosisStore:
         """Keep all of it, or, if StorageError is raised, none of it."""
 
         def work(connection: sqlite3.Connection) -> None:
-            rows = [(str(kept.device), kept.tag, json.dumps(kept.state, separators=(",", ":"))) for kept in tags]
-            connection.executemany("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", rows)
+            for kept in tags:
+                _keep_tag(connection, kept)
             _keep_seen(connection, seen)
             outbox.post(connection, [(prognosis_topic(each.device), encode_readings(each.readings)) for each in said])
 
@@ -81,12 +82,28 @@ class PrognosisStore:
 
 
 def _load(connection: sqlite3.Connection) -> Saved:
-    tags = connection.execute("SELECT device, tag, state FROM tags").fetchall()
+    tags = connection.execute("SELECT device, tag, state, points FROM tags").fetchall()
     seen = connection.execute("SELECT producer, epoch, sequence FROM seen ORDER BY touched").fetchall()
     return Saved(
-        tags=[TagState(DeviceId(*device.split("/")), tag, json.loads(state)) for device, tag, state in tags],
+        tags=[
+            TagState(DeviceId(*device.split("/")), tag, json.loads(state), json.loads(points))
+            for device, tag, state, points in tags
+        ],
         seen=[(producer, int(epoch), int(sequence)) for producer, epoch, sequence in seen],
     )
+
+
+def _keep_tag(connection: sqlite3.Connection, kept: TagState) -> None:
+    device, state = str(kept.device), _json(kept.state)
+    if kept.points is None:
+        connection.execute("UPDATE tags SET state = ? WHERE device = ? AND tag = ?", (state, device, kept.tag))
+    else:
+        row = (device, kept.tag, state, _json(kept.points))
+        connection.execute("INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?)", row)
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, separators=(",", ":"))
 
 
 def _keep_seen(connection: sqlite3.Connection, seen: Sequence[tuple[str, int, int]]) -> None:

@@ -112,12 +112,25 @@ def test_what_was_saved_goes_on_as_if_nothing_had_happened() -> None:
     expected = hourly(through, 0, 60)
 
     before = hourly(first, 0, 41)
-    kept = [TagState(each.device, each.tag, json.loads(json.dumps(each.state))) for each in first.take_changes()]
+    (kept,) = first.take_changes()
     second = forecaster()
-    second.restore(kept)
+    second.restore([TagState(kept.device, kept.tag, *json.loads(json.dumps([kept.state, kept.points])))])
 
     assert before + hourly(second, 41, 60) == expected
     assert first.take_changes() == []
+
+
+def test_points_are_kept_anew_only_when_there_is_one_more() -> None:
+    who = forecaster()
+
+    def points_after(begin_h: int, end_h: int, step: int) -> bool:
+        take(who, worn(begin_h, end_h)[::step])
+        (kept,) = who.take_changes()
+        return kept.points is not None
+
+    assert points_after(0, 10, 1)
+    assert not points_after(9, 10, 2)
+    assert points_after(10, 12, 1)
 
 
 def test_a_tag_that_the_configuration_no_longer_has_is_let_go() -> None:
