@@ -146,7 +146,8 @@ class Degradation:
     def _text(self, rising: Rising, now_ns: int) -> str:
         trend, verb = rising.trend, "rising" if self._sign > 0.0 else "falling"
         per_day = trend.at(0.0) - trend.at(-24.0)
-        share = (trend.at(0.0) - rising.level) / (self._sign * self.limit - rising.level)
+        way = self._sign * self.limit - rising.level
+        share = (trend.at(0.0) - rising.level) / way if way > 0.0 else 1.0
         pace = ", ever faster" if trend.accelerating > 0.5 else ""
         days = (now_ns - rising.since_ns) / (24 * NS_PER_HOUR)
         return f"{verb} by {per_day:.3g} a day{pace}, for {days:.1f} days; {share:.0%} of the way to {self.limit:g}"
@@ -166,10 +167,12 @@ class Degradation:
             found = None
         if found is None:
             self._rising = None
-        elif self._rising or (found.at(0.0) - found.level) >= HEADROOM_SHARE_MIN * (
-            self._sign * self.limit - found.level
-        ):
+        elif self._rising or self._has_gone_far(found):
             self._rising = self._begun(found, points)
+
+    def _has_gone_far(self, trend: Trend) -> bool:
+        way = self._sign * self.limit - trend.level
+        return trend.at(0.0) - trend.level >= HEADROOM_SHARE_MIN * way
 
     def _begun(self, trend: Trend, points: list[Point]) -> Rising:
         peak = max(trend.at(0.0), self._rising.peak if self._rising else -math.inf)

@@ -31,6 +31,7 @@ NEAR_SHARE: Final = 0.06
 """Share of the errors that count as near an estimate."""
 NEAR_MIN: Final = 60
 WINDOWS: Final = 200
+"""Estimates around which quantiles are taken; in between they are interpolated."""
 MACHINES_MIN: Final = 10
 ROUNDS: Final = 150
 """Trees of one member."""
@@ -146,9 +147,8 @@ class _Strangers:
         columns = (estimates, np.concatenate(self._errors), np.concatenate(self._weights))
         estimates, errors, weights = (column[order] for column in columns)
         near = min(max(NEAR_MIN, round(NEAR_SHARE * len(errors))), len(errors))
-        windows = [
-            slice(start, start + near) for start in np.unique(np.linspace(0, len(errors) - near, WINDOWS).astype(int))
-        ]
+        starts = np.unique(np.linspace(0, len(errors) - near, WINDOWS).astype(int))
+        windows = [slice(start, start + near) for start in starts]
         return _Errors(
             np.array([estimates[window].mean() for window in windows]),
             np.array([_quantiles(errors[window], weights[window]) for window in windows]),
@@ -169,8 +169,10 @@ def _moving(histories: Sequence[Array]) -> NDArray[np.bool_]:
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:
         raise ModelError(f"histories of shapes (steps, ...) with {sorted(shapes)}: all need the same channels")
     everything = np.concatenate(histories)
-    low, high = np.nanmin(everything, axis=0), np.nanmax(everything, axis=0)
-    moving: NDArray[np.bool_] = high - low > 1e-9 * np.maximum(np.abs(low), np.abs(high))
+    good = np.isfinite(everything)
+    low = np.min(everything, axis=0, where=good, initial=np.inf)
+    high = np.max(everything, axis=0, where=good, initial=-np.inf)  # below `low` where there is no value at all
+    moving: NDArray[np.bool_] = (low < high) & (high - low > 1e-9 * np.maximum(np.abs(low), np.abs(high)))
     if not moving.any():
         raise ModelError("no channel of the histories ever changes: they say nothing about wear")
     return moving

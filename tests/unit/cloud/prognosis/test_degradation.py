@@ -92,6 +92,14 @@ def test_past_the_limit_no_life_remains() -> None:
     assert (prognosis.p10_h, prognosis.p50_h, prognosis.p90_h) == (0.0, 0.0, 0.0)
 
 
+def test_a_limit_that_a_healthy_machine_is_at_already_is_told_as_reached() -> None:
+    degradation = Degradation(HEALTHY - 1)
+    values = worn(100)
+    degradation.update(times_of(values), values)
+
+    assert said(degradation, 100).p90_h == 0.0
+
+
 at_h = np.arange(4 * 24 * 9) / 4
 QUIET = {
     "noise": HEALTHY + noise(len(at_h)),

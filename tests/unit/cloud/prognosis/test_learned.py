@@ -77,6 +77,7 @@ def test_missing_values_are_borne(model: LifeModel) -> None:
     [
         (FLEET[:3], "at least 10 machines"),
         ([*FLEET[:10], FLEET[0][:, :2]], "the same channels"),
+        ([np.full((30, 2), np.nan)] * 10, "no channel of the histories ever changes"),
         ([np.ones((30, 2))] * 10, "no channel of the histories ever changes"),
     ],
 )
