@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fieldline_cloud.planning.kept import shift_at
-from fieldline_cloud.planning.model import Plan, Problem, SearchSettings, Visit
+from fieldline_cloud.planning.model import Plan, Problem, SearchSettings, Span, Visit
 
 __all__ = ["Costs", "costs", "moved"]
 
@@ -37,16 +37,14 @@ def costs(problem: Problem, plan: Plan, settings: SearchSettings) -> Costs:
 
 def moved(problem: Problem, before: Plan, after: Plan) -> list[str]:
     """Jobs that the plan after gives to another worker or another shift than the plan before."""
-    shifts = {(worker.id, shift): shift for worker in problem.workers for shift in worker.shifts}
     workers = {worker.id: worker for worker in problem.workers}
 
-    def slot(visit: Visit) -> object:
+    def slot(visit: Visit) -> tuple[str, Span | None]:
         worker = workers.get(visit.worker)
-        shift = None if worker is None else shift_at(worker, visit.start_s)
-        return visit.worker, shifts.get((visit.worker, shift)) if shift is not None else None
+        return visit.worker, None if worker is None else shift_at(worker, visit.start_s)
 
-    here = {visit.job: slot(visit) for visit in before.visits}
-    return [visit.job for visit in after.visits if visit.job in here and here[visit.job] != slot(visit)]
+    known = {visit.job: slot(visit) for visit in before.visits}
+    return [visit.job for visit in after.visits if visit.job in known and known[visit.job] != slot(visit)]
 
 
 def _home_s(problem: Problem, plan: Plan) -> int:
