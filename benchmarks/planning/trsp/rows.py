@@ -55,7 +55,7 @@ def _each(
     for instance in instances:
         best = _best_known(instance, known)
         figure = median(one.working_time for one in runs[instance.name])
-        yield row(f"{instance.name}: working time", "min", figure, {"best known": best} if best else None, None, None)
+        yield row(f"{instance.name}: working time", "time", figure, {"best known": best} if best else None, None, None)
         if best:
             yield row(f"{instance.name}: gap", "%", 100 * (figure / best - 1), None, None, None)
 
