@@ -22,13 +22,15 @@ class TechnicianTour(Tour):
     """A tour with what insertions need: segments up to and from each place, without and with the depot visit.
 
     `reach`: how many jobs from the first on the technician's own tools and parts are enough for. `depot`: the visit to
-    the depot is (or would best be) before the job at this place of the order. `left`, `left_before_depot`: own parts
-    that are not used, by the whole order and by the jobs before the depot.
+    the depot is (or would best be) before the job at this place of the order. `at_depot`: segments from home to the depot,
+    by how many jobs come before it. `left`, `left_before_depot`: own parts that are not used, by the whole order and by
+    the jobs before the depot.
     """
 
     __slots__ = (
         "after",
         "after_depot",
+        "at_depot",
         "before",
         "before_depot",
         "depot",
@@ -41,6 +43,7 @@ class TechnicianTour(Tour):
     nodes: tuple[int, ...]
     before: list[_Segment]
     after: list[_Segment]
+    at_depot: list[_Segment]
     before_depot: list[_Segment]
     after_depot: list[_Segment]
     reach: int
@@ -233,11 +236,12 @@ class TechnicianRouting:
         """Put the visit to the depot where the tour takes least, and work out the segments that hold it."""
         home = tour.route + 1
         nodes, depot = tour.nodes, self._single[0]
+        tour.at_depot = [
+            self._join(segment, node, 0, depot)
+            for node, segment in zip(nodes[: tour.reach + 1], tour.before[: tour.reach + 1], strict=True)
+        ]
         least, at = _INFINITE, -1
-        for place in range(tour.reach + 1):
-            if tour.before[place] is _NEVER or tour.after[place] is _NEVER:
-                continue
-            segment = self._join(tour.before[place], nodes[place], 0, depot)
+        for place, segment in enumerate(tour.at_depot):
             duration = self._join(segment, 0, nodes[place + 1], tour.after[place])[0]
             if duration < least:
                 least, at = duration, place
@@ -297,12 +301,11 @@ class TechnicianRouting:
     def _with_depot(self, tour: TechnicianTour, node: int) -> Insertion:
         """The least duration with the node put in right after a visit to the depot, which no longer is elsewhere."""
         least, at = _INFINITE, -1
-        depot, single = self._single[0], self._single[node]
-        for place in range(tour.reach + 1):
-            if tour.before[place] is _NEVER or tour.after[place] is _NEVER:
-                continue
-            segment = self._join(tour.before[place], tour.nodes[place], 0, depot)
+        single = self._single[node]
+        for place, segment in enumerate(tour.at_depot):
             segment = self._join(segment, 0, node, single)
+            if segment is _NEVER:
+                break  # it only gets later
             duration = self._join(segment, node, tour.nodes[place + 1], tour.after[place])[0]
             if duration < least:
                 least, at = duration, place
@@ -313,11 +316,11 @@ class TechnicianRouting:
         depot, single, nodes = self._single[0], self._single[node], tour.nodes
         request, left = self.instance.nodes[node], self.instance.nodes[tour.route + 1].parts
         best = NOWHERE
-        for place in range(tour.reach + 1):
+        for place, at_depot in enumerate(tour.at_depot):
             if place:
                 used = self.instance.nodes[nodes[place]].parts
                 left = tuple([have - need for have, need in zip(left, used, strict=True)])
-            segment, last = self._join(tour.before[place], nodes[place], 0, depot), 0
+            segment, last = at_depot, 0
             for at in range(place, len(tour.order) + 1):  # the depot first
                 whole = self._join(segment, last, node, single)
                 whole = self._join(whole, node, nodes[at + 1], tour.after[at])
