@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import signal
 import socket
 import sys
@@ -14,7 +15,7 @@ import pytest
 from fieldline import FrameProducer, Runtime, Start
 from fieldline.model import AlertState, DeviceId, Reading, Task, TaskState
 from fieldline.wire.frames import ENCODING_READINGS, build_frame
-from fieldline.wire.plant import decode_alert, decode_task
+from fieldline.wire.plant import decode_alert, decode_task, decode_verdict
 from fieldline.wire.readings import encode_readings
 from fieldline_cloud.hub import Hub, HubSettings
 
@@ -247,3 +248,51 @@ async def test_a_wrong_configuration_is_told_in_one_line(tmp_path: Path) -> None
     _, said = await process.communicate()
     assert process.returncode == 2
     assert said.decode() == f"{wrong}:3: rules[0].range: hi 5 must be below hi_hi 4; swap or correct them\n"
+
+
+async def fieldline(*words: str, address: str) -> tuple[int, str]:
+    """Exit code and output of one command."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from fieldline.cli import main; main()", *words, "--hub", address),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(30):
+        out, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode()
+
+
+async def test_people_take_and_finish_tasks_from_the_command_line(tmp_path: Path) -> None:
+    async with (
+        hub(tmp_path) as address,
+        agent("anomaly", address, tmp_path),
+        agent("maintenance", address, tmp_path),
+        gateway(address) as pump,
+    ):
+        await pump.send(8.0, 8.0, 8.0, 8.0, 8.0, from_s=0)
+        _, opened = await tasks_until(address, 2)
+        listed = await fieldline("tasks", "list", "--json", address=address)
+        accepted = await fieldline("tasks", "accept", opened.id[:6], "--as", opened.technician, address=address)
+        again = await fieldline("tasks", "accept", opened.id, "--as", "Nobody", address=address)
+        done = await fieldline("tasks", "done", opened.id, "--verdict", "confirmed", "--note", "new", address=address)
+        plan = await fieldline("tasks", "plan", address=address)
+        shown = await fieldline("tasks", "show", opened.id, address=address)
+        calendar = await fieldline("tasks", "calendar", opened.technician, address=address)
+        verdicts = await contents(address, "verdicts/#", 1)
+    assert json.loads(listed[1].splitlines()[0])["task"] == opened.id
+    assert accepted[0] == 0
+    assert " accepted, " in accepted[1]
+    assert again == (1, again[1])
+    assert "refused (unknown_technician): 'Nobody' is no technician here" in again[1]
+    assert done[0] == plan[0] == shown[0] == calendar[0] == 0
+    assert "verdict" in shown[1]
+    assert "SUMMARY:" in calendar[1]
+    assert decode_verdict(verdicts[0]).task_id == opened.id
+
+
+async def test_without_an_agent_nobody_answers(tmp_path: Path) -> None:
+    async with hub(tmp_path) as address:
+        code, said = await fieldline("tasks", "list", address=address)
+    assert code == 3
+    assert "nobody answers on 'ask/tasks'; is 'fieldline agent maintenance' running?" in said

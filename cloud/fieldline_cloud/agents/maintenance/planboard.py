@@ -35,6 +35,7 @@ _LONGER_S: Final = 600
 """Work that takes longer than planned is taken to end so much later than now, again and again."""
 _NEVER: Final = Span(0, 1)
 """A window that is over: for a machine that never stands still in the days ahead."""
+_FAR_S: Final = 10**9
 _WEIGHT_MOST: Final = 10.0
 """Minutes of travel that one minute late is worth at priority 100; it falls with the square of the priority."""
 
@@ -213,6 +214,7 @@ class Planboard:
             may = {token for token in tokens.values() if (name, token) not in refused}
             spans = tuple(Span(start // _NS, end // _NS) for start, end in hours if end // _NS > start // _NS)
             workers.append(Worker(name, technician.skills | may, spans, technician.home))
+        workers.sort(key=lambda worker: (_idle_s(worker, to_plan, now_s), worker.id))
         shifts = {worker.id: worker.shifts for worker in workers}
         busy = {work.task.technician: work for work in to_plan if self._is_fact(work)}
         pins = {work.task.id: self._pin(work, shifts.get(work.task.technician, ()), busy, now_ns) for work in to_plan}
@@ -337,6 +339,18 @@ def _at_rest(worker: Worker, now_ns: int) -> tuple[object, ...]:
     """What of a worker must not have changed: skills aside from tokens, and the shifts still to come."""
     ahead = tuple(shift for shift in worker.shifts if shift.end_s * _NS > now_ns)
     return frozenset(skill for skill in worker.skills if not skill.startswith("task ")), ahead, worker.home
+
+
+def _idle_s(worker: Worker, works: Iterable[Work], now_s: int) -> int:
+    """When this worker is first at work with nothing planned to the end of that shift.
+
+    The planner takes the first of several workers that cost the same: so it is the one who can begin soonest.
+    """
+    shift = next((shift for shift in worker.shifts if shift.end_s > now_s), None)
+    if shift is None:
+        return now_s + _FAR_S
+    ends = [work.task.planned_end_ns // _NS for work in works if work.task.technician == worker.id and work.has_slot]
+    return max(shift.start_s, now_s, *(end_s for end_s in ends if end_s <= shift.end_s))
 
 
 def _urgency(work: Work) -> tuple[bool, bool, float, int]:

@@ -153,3 +153,13 @@ def test_whatever_happens_nobody_is_at_two_places_and_nothing_is_lost(seed: int)
     for task in shop.revisions:
         assert task.revision == revisions.get(task.id, 0) + 1
         revisions[task.id] = task.revision
+
+
+def test_among_equals_it_goes_to_whoever_can_begin_soonest() -> None:
+    shop = workshop(configured(AMIRA + LUCA + ZOE))
+    shop.now_ns = MONDAY_8 + 7 * H  # 15:00: only Luca is at work
+    shop.take(alert(device=pump(1)))
+    first = shop.task.technician
+    shop = workshop(configured(AMIRA + LUCA + ZOE))
+    shop.take(alert(device=pump(2)), alert(device=pump(3)))
+    assert [first, *(task.technician for task in shop.tasks)] == ["Luca", "Amira", "Zoe"]
