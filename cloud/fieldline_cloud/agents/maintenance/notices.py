@@ -44,7 +44,7 @@ class Notice:
     technician: str
     at_ns: int
     round: int = 0
-    """How often it was repeated because nobody acknowledged it."""
+    """How many steps of escalation, or repetitions, came before it."""
 
     @property
     def key(self) -> str:

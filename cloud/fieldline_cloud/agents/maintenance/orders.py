@@ -164,7 +164,6 @@ class Plan(Order):
     """Search for a better plan now, and show who does what when."""
 
     do: Literal["plan"]
-    search: bool = False
     technician: str = ""
 
 

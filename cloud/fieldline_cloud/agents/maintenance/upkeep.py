@@ -81,11 +81,8 @@ class Upkeep:
             book.put(replace(book.works[task.id], steps_taken=taken.steps_taken), changes, now_ns)
             return
         book.put(taken, changes, now_ns)
-        is_reminder = step.kind is StepKind.REMIND
-        kind = NoticeKind.REMINDED if is_reminder else NoticeKind.ESCALATED
-        changes.notices.append(
-            Notice(kind, task, task.technician, now_ns, round=0 if is_reminder else work.steps_taken)
-        )
+        kind = NoticeKind.REMINDED if step.kind is StepKind.REMIND else NoticeKind.ESCALATED
+        changes.notices.append(Notice(kind, task, task.technician, now_ns, round=work.steps_taken))
 
     def _others(self, work: Work, board: Planboard) -> bool:
         """Whether there is anybody else; the last one keeps it, and somebody is told."""

@@ -69,7 +69,7 @@ class Routing:
             person = self._people[notice.technician]
             found = dict.fromkeys(person.channels, self._allowed_ns(person, notice))
         for route in self._routes:
-            if notice.round == 0 and route.takes(notice):
+            if route.takes(notice):
                 found |= dict.fromkeys(route.channels, notice.at_ns)
         return found
 

@@ -63,6 +63,16 @@ def test_whoever_does_not_accept_is_reminded_and_then_it_goes_to_the_next() -> N
     assert (shop.task.technician, shop.work.declined) == ("Zoe", ("Amira",))
 
 
+def test_every_reminder_is_a_message_of_its_own() -> None:
+    steps = "escalation: [{do: remind, critical_min: 5}, {do: remind, critical_min: 10}]\n"
+    shop = workshop(configured(AMIRA, TEMPLATES + steps))
+    shop.take(alert(severity=Severity.CRITICAL))
+    wait(shop, 25 * MINUTE)
+    keys = [notice.key for notice in shop.changes.notices]
+    assert shop.told() == [("assigned", "Amira"), ("reminded", "Amira"), ("reminded", "Amira")]
+    assert len(set(keys)) == 3
+
+
 def test_the_last_one_keeps_it_and_the_supervisor_is_told() -> None:
     shop = workshop(configured(AMIRA))
     shop.take(alert(severity=Severity.CRITICAL))
