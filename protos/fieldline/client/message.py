@@ -10,7 +10,7 @@ from fieldline.client.acks import Nack
 from fieldline.model import Reading
 from fieldline.v1 import hub_pb2
 from fieldline.wire.frames import ENCODING_READINGS, open_messages
-from fieldline.wire.readings import decode_readings
+from fieldline.wire.readings import Series, decode_readings, decode_series
 
 __all__ = ["DeadLetter", "Delivery", "Message", "Settler"]
 
@@ -180,6 +180,10 @@ class Delivery:
     def readings(self) -> list[Reading]:
         """The readings of a gateway's frame."""
         return decode_readings(self._frame.body)
+
+    def series(self) -> list[Series]:
+        """The same in columns, one series per tag and type of value: cheaper for who handles them so anyway."""
+        return decode_series(self._frame.body)
 
     def messages(self) -> Sequence["Message"]:
         """The messages in publishing order; of one that is delivered again, those that failed before.

@@ -19,7 +19,7 @@ from fieldline.wire._sweep_encoder import Sweeps
 from fieldline.wire._value_encoder import Hint
 from fieldline.wire.compression import compress, decompress
 
-__all__ = ["ReadingEncoder", "Series", "decode_readings", "decode_series", "encode_readings"]
+__all__ = ["ReadingEncoder", "Series", "decode_readings", "decode_series", "encode_readings", "readings_of"]
 
 VERSION: Final = 1
 CODEC_RAW: Final = 0
