@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol
 
 from fieldline import Start
 from fieldline.model import Reading
+from fieldline.wire.readings import Series
 
 __all__ = ["Bus", "FrameIn", "FramesIn", "MessageIn", "RequestIn"]
 
@@ -44,8 +45,18 @@ class FrameIn(Protocol):
     def readings(self) -> list[Reading]:
         """Its readings; DecodeError if it holds none."""
 
+    def series(self) -> list[Series]:
+        """The same in columns, one series per tag and type of value."""
+
     def messages(self) -> Sequence[MessageIn]:
         """Its messages; DecodeError if the body is corrupt."""
+
+    @property
+    def missed_frames(self) -> int:
+        """Frames lost just before this one, of a subscription that is neither durable nor a group."""
+
+    def ack(self) -> None:
+        """This frame is done."""
 
     def ack_through(self) -> None:
         """This frame and all before it are done."""
@@ -101,7 +112,13 @@ class Bus(Protocol):
         """Publish readings as one frame; with stored=True return once the hub has fsynced it."""
 
     def subscribe(
-        self, filters: str | Sequence[str], *, durable: str, start: Start, ack: Literal["auto", "manual"]
+        self,
+        filters: str | Sequence[str],
+        *,
+        durable: str = "",
+        group: str = "",
+        start: Start,
+        ack: Literal["auto", "manual"] = "auto",
     ) -> AbstractAsyncContextManager[FramesIn]:
         """A subscription, to be used with `async with`."""
 

@@ -59,6 +59,7 @@ def anomaly(
     monitor = running.monitor
     gauges = {"tags": lambda: monitor.tags, "alerts_standing": lambda: len(monitor.raised)}
     gauges |= alarm_gauges(monitor.board)
+    gauges |= running.gauges()
     access = hub_access(settings.hub_tls, settings.hub_token)
     asyncio.run(_run(running, settings.hub, settings.name, access, "anomaly", metrics, gauges))
 

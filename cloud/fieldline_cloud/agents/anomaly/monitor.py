@@ -5,7 +5,7 @@ have said of them. So a device moves to another process with its tags' states, a
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -182,6 +182,28 @@ class Monitor:
             if watch is None or watch.suppression is None or not watch.suppression.is_on:
                 alerts += self.board.release(key, now_ns)  # what suppressed it is configured no more
         return alerts + self.board.release_unflooded(records, now_ns)
+
+    def states_of(self, device: DeviceId) -> list[TagState]:
+        """All that is known of a device, as `restore` takes it."""
+        place = self._devices.get(device)
+        watches = [watch for watch in place.tags.values() if watch is not None] if place else []
+        return [watch.snapshot(self.board.snapshot((device, watch.tag))) for watch in watches]
+
+    def release(self, device: DeviceId) -> None:
+        """Know nothing of a device any more, and tell nothing of that: another process watches it."""
+        place = self._devices.pop(device, None)
+        if place is None:
+            return
+        self.tags -= len(place.tags)
+        for tag in place.tags:
+            self.board.drop((device, tag))
+        self._silent = [watch for watch in self._silent if watch.device != device]
+        self._changed[:] = [watch for watch in self._changed if watch.device != device]  # the list all watches know
+
+    def tags_of(self, device: DeviceId) -> Mapping[str, TagWatch | None]:
+        """The tags of a device that were heard of; None for one without a rule."""
+        place = self._devices.get(device)
+        return place.tags if place else {}
 
     def watch_of(self, device: DeviceId, tag: str) -> TagWatch | None:
         """The watch over a tag; None if it is not known or no rule fits it."""

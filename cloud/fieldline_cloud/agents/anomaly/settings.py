@@ -9,6 +9,7 @@ from fieldline.access_settings import HubTls
 from fieldline.config import FileSettings
 from fieldline.topics import check_filter, check_name
 from fieldline_cloud.agents.anomaly.alarms.settings import AlarmSettings
+from fieldline_cloud.agents.anomaly.learn_settings import LearnSettings
 from fieldline_cloud.agents.anomaly.matching import RuleBook
 from fieldline_cloud.agents.anomaly.rule_settings import RuleSettings
 
@@ -30,6 +31,8 @@ class AnomalySettings(FileSettings):
     """Folder of the agent's own state (anomaly.db)."""
     name: str = "anomaly"
     """Name at the hub, and of the durable subscription: agents with different rules need different names."""
+    group: str = ""
+    """Name of the group this process is a member of: its members share the devices. Left out: it has all of them."""
     subscribe: str = "readings/#"
     """Which readings to watch, as a topic filter."""
     tags_max: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
@@ -42,11 +45,18 @@ class AnomalySettings(FileSettings):
     """What holds for all alarms: chattering, floods, shelving."""
     rules: Annotated[list[RuleSettings], Field(min_length=1, max_length=10_000)]
     """Rules, the most particular first."""
+    learn: LearnSettings = LearnSettings()
+    """What is learned of all tags, beside the rules."""
 
     @field_validator("name")
     @classmethod
     def _name_is_a_name(cls, name: str) -> str:
         return check_name(name, "name")
+
+    @field_validator("group")
+    @classmethod
+    def _group_is_a_name(cls, group: str) -> str:
+        return group and check_name(group, "group")
 
     @field_validator("subscribe")
     @classmethod

@@ -14,6 +14,8 @@ from typing import Final, Self
 from fieldline.model import Alert, AlertState, DeviceId
 from fieldline.wire.plant import decode_alert, encode_alert
 from fieldline_cloud.agents import outbox
+from fieldline_cloud.agents.anomaly import learned_store
+from fieldline_cloud.agents.anomaly.learned_store import LearnedChanges, LearnedSaved
 from fieldline_cloud.agents.anomaly.tag import TagState
 from fieldline_cloud.agents.database import Database
 
@@ -31,7 +33,7 @@ CREATE TABLE IF NOT EXISTS raised (fingerprint TEXT PRIMARY KEY, alert BLOB NOT 
 CREATE TABLE IF NOT EXISTS seen (
     producer TEXT NOT NULL, epoch TEXT NOT NULL, sequence TEXT NOT NULL, touched INTEGER NOT NULL,
     PRIMARY KEY (producer, epoch)) WITHOUT ROWID;  -- text: both numbers are unsigned 64 bit
-{outbox.SCHEMA}"""
+{outbox.SCHEMA}{learned_store.SCHEMA}"""
 
 
 class Seen:
@@ -73,6 +75,7 @@ class Saved:
     tags: list[TagState] = field(default_factory=list)
     raised: list[Alert] = field(default_factory=list)
     seen: list[tuple[str, int, int]] = field(default_factory=list)
+    learned: LearnedSaved = field(default_factory=LearnedSaved)
 
 
 class AnomalyStore:
@@ -91,7 +94,11 @@ class AnomalyStore:
         return await self._database.run(_load)
 
     async def save(
-        self, tags: Sequence[TagState], seen: Sequence[tuple[str, int, int]], alerts: Sequence[Alert]
+        self,
+        tags: Sequence[TagState],
+        seen: Sequence[tuple[str, int, int]],
+        alerts: Sequence[Alert],
+        learned: LearnedChanges | None = None,
     ) -> None:
         """Keep all of it, or, if StorageError is raised, none of it."""
 
@@ -109,6 +116,8 @@ class AnomalyStore:
             )
             for alert in alerts:
                 _keep_alert(connection, alert)
+            if learned is not None:
+                learned_store.keep(connection, learned)
 
         await self._database.run(work)
 
@@ -135,6 +144,7 @@ def _load(connection: sqlite3.Connection) -> Saved:
         ],
         raised=[decode_alert(content) for (content,) in raised],
         seen=[(producer, int(epoch), int(sequence)) for producer, epoch, sequence in seen],
+        learned=learned_store.load(connection),
     )
 
 

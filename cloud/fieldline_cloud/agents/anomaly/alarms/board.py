@@ -152,6 +152,12 @@ class AlarmBoard:
         if "area" in snapshot:
             self._area(key[0], now_ns).restore(snapshot["area"])
 
+    def drop(self, key: TagKey) -> None:
+        """Know nothing of a tag's alarms any more, and tell nothing of that."""
+        for record in self._tags.pop(key, {}).values():
+            self._timed.pop(record.alert.fingerprint, None)
+        self.changed.discard(key)
+
     def release_unflooded(self, records: Iterable[AlarmRecord], now_ns: int) -> list[Alert]:
         """Show what of `records` a flood held back that is over, or that is another process's matter."""
         flooded = {(area.device.site, area.device.area) for area in self._areas.values() if area.in_flood}

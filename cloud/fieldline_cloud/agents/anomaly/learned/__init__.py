@@ -1,0 +1,1 @@
+"""What the agent learns by itself of tags and devices, and what it makes of the scores. Pure."""

@@ -1,0 +1,62 @@
+"""The detectors an agent can be told to use, by name, and how their alarms come and go as shipped. Pure."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from importlib import import_module
+from types import MappingProxyType
+from typing import Final
+
+from fieldline_cloud.agents.anomaly.learned.banks import Bank, Detector, OneByOne
+from fieldline_cloud.agents.anomaly.learned.signs import Manner
+from fieldline_cloud.agents.anomaly.learned.together import JointDetector
+from fieldline_cloud.detectors import DETECTORS, SurpriseBank
+from fieldline_cloud.detectors.joint import Joint
+
+__all__ = ["MANNERS", "banks_of", "joint_of", "rule_of"]
+
+_S: Final = 1_000_000_000
+_BANKS: Final[Mapping[str, Callable[[], Bank]]] = MappingProxyType({"surprise": SurpriseBank})
+
+MANNERS: Final[Mapping[str, Manner]] = MappingProxyType(
+    {
+        "surprise": Manner(0, 900 * _S),
+        "surprise_spread": Manner(0, 900 * _S),
+        "joint": Manner(60 * _S, 600 * _S),
+    }
+)
+"""By rule. A detector that cries once and then calls it the new normal has no on-delay and a long off-delay."""
+
+
+def rule_of(name: str) -> str:
+    """What the alerts of a detector are called: its name, or of `package.module:Class` the class in small letters."""
+    return name.rpartition(":")[2].lower()
+
+
+def banks_of(names: Iterable[str]) -> dict[str, Callable[[], Bank]]:
+    """What makes a bank of each, by its rule; ValueError for a name that is no detector's.
+
+    A name is that of a bank, that of one of DETECTORS, or `package.module:Class` for a class of one's own.
+    """
+    return {rule_of(name): _BANKS[name] if name in _BANKS else partial(OneByOne, _class_of(name)) for name in names}
+
+
+def _class_of(name: str) -> Callable[[], Detector]:
+    if name in DETECTORS:
+        found: Callable[[], Detector] = DETECTORS[name]
+        return found
+    module, _, attribute = name.partition(":")
+    if not attribute:
+        known = ", ".join(sorted(_BANKS.keys() | DETECTORS.keys()))
+        raise ValueError(f"detector {name!r} is not known; known are {known}, or write package.module:Class")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"detector {name!r} cannot be imported: {error}; is its folder in PYTHONPATH?") from error
+    if not callable(getattr(found, "update", None)):
+        raise ValueError(f"detector {name!r} has no update(times, values); see docs/how-to/write-a-detector.md")
+    return found
+
+
+def joint_of(channels: Sequence[str]) -> JointDetector:
+    """The detector of tags that belong together, for a device with these."""
+    return Joint(channels)

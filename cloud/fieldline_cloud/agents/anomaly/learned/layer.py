@@ -1,0 +1,576 @@
+"""The learned layer: readings of all tags in, findings out. Pure: no clock, no disk, no network.
+
+    frame ─► rest? ─► pending columns ─► stuck? ─► stretches ─► counters? units? ─► per-tag detectors ─┐
+                                                          └───► rows of a device ─► joint detector ──┴► episodes
+
+Frames are gathered and scored together (`flush`), so that the cost is that of a few vector operations over all tags.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from fieldline.model import Band, Contribution, DeviceId, Severity
+from fieldline.wire.plant import TAG_BYTES_MAX
+from fieldline.wire.readings import Series
+from fieldline_cloud.agents.anomaly.finding import Finding
+from fieldline_cloud.agents.anomaly.learned import words
+from fieldline_cloud.agents.anomaly.learned.banks import Bank
+from fieldline_cloud.agents.anomaly.learned.columns import Floats, Ints, Pending, is_number
+from fieldline_cloud.agents.anomaly.learned.episodes import Episodes
+from fieldline_cloud.agents.anomaly.learned.jumps import Jumps
+from fieldline_cloud.agents.anomaly.learned.levels import Levels
+from fieldline_cloud.agents.anomaly.learned.natures import Natures
+from fieldline_cloud.agents.anomaly.learned.repeats import Repeats
+from fieldline_cloud.agents.anomaly.learned.rest import Rest, RestSpec, Roles
+from fieldline_cloud.agents.anomaly.learned.scorers import Feature, Scorer
+from fieldline_cloud.agents.anomaly.learned.signs import Manner, Sign
+from fieldline_cloud.agents.anomaly.learned.spec import Caution, LearnBook, LearnSpec, Treatment
+from fieldline_cloud.agents.anomaly.learned.stats import LearnStats, Tally
+from fieldline_cloud.agents.anomaly.learned.stretches import Stretches, Told
+from fieldline_cloud.agents.anomaly.learned.thresholds import Thresholds
+from fieldline_cloud.agents.anomaly.learned.together import JointMaker, Judged, Together
+from fieldline_cloud.agents.anomaly.learned.tracks import DeviceTracks, Rows, Track
+
+__all__ = ["Learned", "LearnedSettings"]
+
+_HOUR_NS: Final = 3_600_000_000_000
+_NEAR: Final = 0.5
+"""Scores below this share of a threshold are not looked at one by one: no verdict moves a threshold so far."""
+STUCK: Final = "stuck"
+JOINT: Final = "joint"
+UNIT: Final = "unit"
+_SENSOR_CAUSE: Final = "sensor_fault"
+_UNIT_CAUSE: Final = "unit_change"
+_CONTRIBUTIONS_MAX: Final = 8
+_QUICK: Final = Manner(0, 60 * 1_000_000_000)
+_LASTING: Final = Manner(0, _HOUR_NS)
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedSettings:
+    """How the layer works, for all tags alike; `book` says what is different for some.
+
+    `detectors` are those of single tags by name, `spreads` the names of those that also watch how much a tag moves
+    within a stretch; `manners` says how the alarms of each come and go, for tags that the book gives no delays.
+    """
+
+    book: LearnBook
+    detectors: Mapping[str, Callable[[], Bank]]
+    joint: JointMaker | None
+    every_ns: int = 10 * 1_000_000_000
+    spreads: frozenset[str] = frozenset()
+    manners: Mapping[str, Manner] = field(default_factory=dict)
+    rest: RestSpec = field(default_factory=RestSpec)
+    caution: Caution = field(default_factory=lambda: Caution(0.0))
+    tags_max: int = 100_000
+
+
+class Learned:
+    """All devices and tags that are learned."""
+
+    def __init__(self, settings: LearnedSettings, thresholds: Thresholds, tally: Tally, stats: LearnStats) -> None:
+        self.stats = stats
+        self.shadowed = Tally()
+        self._settings = settings
+        self._thresholds = thresholds
+        self._devices: dict[DeviceId, DeviceTracks] = {}
+        self._rows = Rows()
+        self._tags = 0
+        self._roles = Roles(settings.rest)
+        self._pending = Pending()
+        self._stretches = Stretches(settings.every_ns)
+        self._repeats, self._natures, self._levels, self._jumps = Repeats(), Natures(), Levels(), Jumps()
+        self._scorers = [
+            Scorer(name, feature, make)
+            for name, make in settings.detectors.items()
+            for feature in Feature
+            if feature is Feature.MEAN or name in settings.spreads
+        ]
+        self._is_rate = np.zeros(0, np.bool_)
+        self._last_means = np.zeros(0)
+        self._last_ns = np.zeros(0, np.int64)
+        self._episodes, self._shadows = Episodes(tally.precision), Episodes(tally.precision)
+        self._with_rows: dict[DeviceId, DeviceTracks] = {}
+        self._changed: dict[DeviceId, None] = {}
+        self._now_ns = 0
+
+    @property
+    def pending(self) -> int:
+        """Readings that wait for `flush`."""
+        return len(self._pending)
+
+    @property
+    def series(self) -> int:
+        """Tags that are learned."""
+        return self._rows.used
+
+    @property
+    def changed(self) -> int:
+        """Devices that have learned since they were last taken."""
+        return len(self._changed)
+
+    @property
+    def rules(self) -> frozenset[str]:
+        """The rules that its findings can have."""
+        return frozenset({JOINT, STUCK, UNIT, *(scorer.rule for scorer in self._scorers)})
+
+    @property
+    def devices(self) -> int:
+        """Devices known."""
+        return len(self._devices)
+
+    @property
+    def episodes(self) -> int:
+        """Episodes that go on now."""
+        return len(self._episodes)
+
+    def knows(self, device: DeviceId) -> bool:
+        """Whether anything was heard of a device."""
+        return device in self._devices
+
+    def take(self, device: DeviceId, frame: Sequence[Series]) -> None:
+        """Readings of one device, to be scored with the next `flush`."""
+        watch = self._devices.get(device) or self._new_device(device)
+        if watch is None:
+            self.stats.learned_tags_refused += len(frame)
+            return
+        if watch.rest.pauses(frame):
+            self.stats.learned_readings_paused += sum(len(series.at_ns) for series in frame)
+            watch.is_paused = True
+            return
+        if watch.is_paused:
+            self._resume(watch)
+        before = len(self._pending)
+        tracks, add = watch.tracks, self._pending.add
+        for series in frame:
+            tag, at_ns, values, _ = series
+            if not values or (type(values[0]) is not float and not is_number(values)):
+                continue
+            track = tracks[tag] if tag in tracks else self._new_track(watch, tag)
+            if track is None or (track.codes is not None and track.is_code(series) and self._is_left_out(track)):
+                continue
+            add(track.row, series)
+            watch.newest_ns = at_ns[-1]
+            if not track.since_ns:
+                track.since_ns = at_ns[0]
+        self.stats.learned_readings += len(self._pending) - before
+        self._changed[device] = None
+
+    def flush(self, now_ns: int) -> list[Finding]:
+        """Score what is pending; what is to be told of episodes that begin, go on or end."""
+        self._now_ns = now_ns
+        findings: list[Finding] = []
+        if self._pending:
+            raw = self._pending.take()
+            self.stats.learned_batches += 1
+            self.stats.learned_readings_not_good += int(np.count_nonzero(np.isnan(raw.values)))
+            findings += self._look_for_stuck(*self._repeats.add(raw))
+            for told in self._stretches.add(raw):
+                findings += self._take_told(told)
+            self.stats.learned_readings_late = self._stretches.late
+            self.stats.learned_clocks_set_back = self._stretches.set_back
+        for watch in self._with_rows.values():
+            findings += self._judge_together(watch)
+        self._with_rows.clear()
+        newest = lambda device: self._devices[device].newest_ns  # noqa: E731  # short, and used twice
+        list(self._shadows.pass_time(newest))
+        return [*findings, *self._episodes.pass_time(newest)]
+
+    def is_raised(self, device: DeviceId, tag: str, rule: str) -> bool:
+        """Whether an episode that goes on is known by this name."""
+        return self._episodes.is_led(device, tag, rule)
+
+    def relearn(self, device: DeviceId, tag: str = "") -> bool:
+        """Learn a device, or one tag of it, anew, such as after a repair. False if it is not known."""
+        watch = self._devices.get(device)
+        if watch is None or (tag and watch.tracks.get(tag) is None):
+            return False
+        for track in watch.tracks.values():
+            if track is not None and tag in ("", track.tag):
+                self._relearn_row(track)
+        if watch.together is not None:
+            watch.together.relearn()
+            watch.since_ns = 0
+        self.stats.learned_relearned += 1
+        self._changed[device] = None
+        return True
+
+    def take_changed(self, devices_max: int) -> list[DeviceId]:
+        """Devices that have learned since they were last asked for, those that wait longest first."""
+        chosen = list(self._changed)[:devices_max]
+        for device in chosen:
+            del self._changed[device]
+        return chosen
+
+    def snapshot(self, device: DeviceId) -> dict[str, Any]:
+        """All that is known of a device as plain data. Flush first: what is pending is no part of it."""
+        watch = self._devices[device]
+        return {
+            "rest": watch.rest.snapshot(),
+            "newest_ns": watch.newest_ns,
+            "since_ns": watch.since_ns,
+            "tracks": {track.tag: self._plain(track) for track in watch.tracks.values() if track is not None},
+            "together": None if watch.together is None else watch.together.snapshot(),
+            "episodes": self._episodes.snapshot(device),
+        }
+
+    def restore(self, device: DeviceId, snapshot: Mapping[str, Any]) -> None:
+        """Go on with a device where `snapshot` was taken; what was known of it is forgotten.
+
+        KeyError, TypeError, ValueError or IndexError for what is no snapshot of ours: the device is then unknown.
+        """
+        self.forget(device)
+        watch = self._new_device(device)
+        if watch is None:
+            return
+        try:
+            watch.rest.restore(snapshot["rest"])
+            watch.newest_ns, watch.since_ns = int(snapshot["newest_ns"]), int(snapshot["since_ns"])
+            for tag, plain in snapshot["tracks"].items():
+                track = self._new_track(watch, tag)
+                if track is not None:
+                    self._restore_track(track, plain)
+            if watch.together is not None and snapshot["together"] is not None:
+                watch.together.restore(snapshot["together"])
+            self._episodes.restore(device, snapshot["episodes"])
+        except BaseException:
+            self.forget(device)
+            raise
+
+    def forget(self, device: DeviceId) -> None:
+        """Know nothing of a device any more."""
+        watch = self._devices.pop(device, None)
+        if watch is None:
+            return
+        for track in watch.tracks.values():
+            if track is not None:
+                self._forget_row(track)
+        self._tags -= len(watch.tracks)
+        self._episodes.restore(device, [])
+        self._shadows.restore(device, [])
+        self._with_rows.pop(device, None)
+        self._changed.pop(device, None)
+
+    # -- devices and tags
+
+    def _new_device(self, device: DeviceId) -> DeviceTracks | None:
+        settings = self._settings
+        if len(self._devices) >= settings.tags_max:
+            return None
+        together = None if settings.joint is None else Together(settings.joint, settings.every_ns)
+        watch = self._devices[device] = DeviceTracks(device, Rest(self._roles), together)
+        return watch
+
+    def _new_track(self, watch: DeviceTracks, tag: str) -> Track | None:
+        if self._tags >= self._settings.tags_max or not 0 < len(tag.encode(errors="replace")) <= TAG_BYTES_MAX:
+            self.stats.learned_tags_refused += 1
+            return None
+        self._tags += 1
+        spec = self._settings.book.spec_for(watch.device, tag)
+        if spec.treatment is Treatment.NOTHING:
+            self.stats.learned_tags_left_out += 1
+            watch.tracks[tag] = None
+            return None
+        track = Track(self._rows.next(), watch.device, tag, spec, spec.treatment or Treatment.VALUE)
+        if spec.treatment is not None:
+            track.codes = None
+        watch.tracks[tag] = track
+        self._rows.put(track)
+        self._reserve(len(self._rows))
+        self._is_rate[track.row] = track.treatment is Treatment.RATE
+        for scorer in self._scorers:
+            if scorer.detector in spec.detectors and (scorer.feature is Feature.MEAN or not self._is_rate[track.row]):
+                scorer.add(track.row)
+        return track
+
+    def _reserve(self, rows: int) -> None:
+        if rows <= len(self._is_rate):
+            return
+        room = max(rows, 2 * len(self._is_rate), 64)
+        more = room - len(self._is_rate)
+        self._is_rate = np.append(self._is_rate, np.zeros(more, np.bool_))
+        self._last_means = np.append(self._last_means, np.full(more, np.nan))
+        self._last_ns = np.append(self._last_ns, np.zeros(more, np.int64))
+        for part in (self._stretches, self._repeats, self._natures, self._levels):
+            part.reserve(room)
+        for scorer in self._scorers:
+            scorer.reserve(room)
+
+    def _is_left_out(self, track: Track) -> bool:
+        """A code of few whole numbers: learned no more."""
+        self.stats.learned_codes_found += 1
+        self._forget_row(track)
+        self._devices[track.device].tracks[track.tag] = None
+        return True
+
+    def _forget_row(self, track: Track) -> None:
+        row = track.row
+        for part in (self._stretches, self._repeats, self._natures, self._levels, self._jumps):
+            part.forget(row)
+        for scorer in self._scorers:
+            scorer.remove(row)
+        self._is_rate[row], self._last_means[row], self._last_ns[row] = False, np.nan, 0
+        self._rows.free(row)
+
+    def _resume(self, watch: DeviceTracks) -> None:
+        """A counter's growth is not measured across a pause."""
+        watch.is_paused = False
+        rows = [track.row for track in watch.tracks.values() if track is not None]
+        self._last_means[rows] = np.nan
+
+    def _relearn_row(self, track: Track) -> None:
+        for scorer in self._scorers:
+            scorer.relearn(track.row)
+        self._levels.forget(track.row)
+        self._jumps.forget(track.row)
+        self._last_means[track.row] = np.nan
+        track.since_ns = 0
+        self._episodes.forget(track.device, track.tag)
+
+    def _count_from_now(self, row: int) -> None:
+        """A row has shown to be a counter: from now on its growth is learned."""
+        track = self._rows[row]
+        if track.spec.treatment is None:
+            track.treatment, self._is_rate[row] = Treatment.RATE, True
+            self.stats.learned_counters_found += 1
+            self._relearn_row(track)
+
+    # -- scores
+
+    def _take_told(self, told: Told) -> Iterator[Finding]:
+        self.stats.learned_scores += len(told)
+        for row in self._natures.counters(told).tolist():
+            self._count_from_now(row)
+        values = self._values(told)
+        values, signs = self._follow_jumps(told, values)
+        yield from self._note_all(signs)
+        for scorer in self._scorers:
+            looked_at = values if scorer.feature is Feature.MEAN else told.spreads
+            scores = scorer.scores(told.rows, told.at_ns, looked_at)
+            yield from self._note_all(self._signs(scorer, told, looked_at, scores))
+        quiet = np.isfinite(values)
+        if self._jumps:
+            quiet &= ~np.isin(told.rows, list(self._jumps))
+        self._levels.learn(told.rows[quiet], values[quiet])
+        self._put_together(told, values)
+
+    def _values(self, told: Told) -> Floats:
+        """The means, or of a counter its growth per hour; NaN where that cannot be said."""
+        rows, means = told.rows, told.means
+        is_rate = self._is_rate[rows]
+        if not is_rate.any():
+            return means
+        passed_ns = told.at_ns - self._last_ns[rows]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            growth = (means - self._last_means[rows]) / passed_ns * _HOUR_NS
+        growth[(growth < 0.0) | (passed_ns <= 0)] = np.nan
+        self._last_means[rows[is_rate]] = means[is_rate]
+        self._last_ns[rows[is_rate]] = told.at_ns[is_rate]
+        return np.where(is_rate, growth, means)
+
+    def _signs(self, scorer: Scorer, told: Told, values: Floats, scores: Floats) -> Iterator[Sign]:
+        with np.errstate(invalid="ignore"):
+            near = scores >= _NEAR
+        for place in self._worth_a_look(told.rows, near):
+            if np.isnan(scores[place]):
+                continue
+            row, at_ns = int(told.rows[place]), int(told.at_ns[place])
+            sign = self._sign(scorer, self._rows[row], at_ns, float(values[place]), float(scores[place]))
+            is_new = scorer.feature is Feature.MEAN and sign.score >= 1.0 and row not in self._jumps
+            known = self._levels.known(row)
+            if is_new and self._jumps.begin(row, known, sign.value, float(told.spreads[place]), sign):
+                continue
+            if row not in self._jumps:
+                yield sign
+
+    def _worth_a_look(self, rows: Ints, near: Any) -> list[int]:
+        """Places whose scores are near a threshold, and all of devices that have something to say already."""
+        if len(self._episodes) or len(self._shadows):
+            speaks = (self._speaks(self._rows[row].device) for row in rows.tolist())
+            near = near | np.fromiter(speaks, np.bool_, len(rows))
+        found: list[int] = np.flatnonzero(near).tolist()
+        return found
+
+    def _speaks(self, device: DeviceId) -> bool:
+        return self._episodes.speaks(device) or self._shadows.speaks(device)
+
+    def _sign(self, scorer: Scorer, track: Track, at_ns: int, value: float, score: float) -> Sign:
+        spec, band = track.spec, None
+        effective = self._effective(track.device, track.tag, scorer.rule, score, spec, at_ns - track.since_ns)
+        if effective >= 1.0:  # to ask for the band costs more than the score
+            low, high = scorer.band(track.row)
+            band = Band(low, high) if np.isfinite(low) and np.isfinite(high) else None
+        return Sign(
+            track.device,
+            track.tag,
+            scorer.rule,
+            at_ns,
+            effective,
+            value,
+            spec.cause,
+            spec.severity,
+            self._manner(scorer.rule, spec),
+            words.unusual(track.tag, value, band, scorer.feature, spec.unit),
+            band,
+            shadow=spec.shadow,
+        )
+
+    def _effective(
+        self, device: DeviceId, tag: str, rule: str, score: float, spec: LearnSpec, learned_ns: int
+    ) -> float:
+        """The score with the threshold of the settings, of the verdicts and of the young counted in."""
+        moved = self._thresholds.factor(f"{device}:{tag}:{rule}", self._now_ns)
+        return score / (spec.threshold * moved * self._settings.caution.threshold(learned_ns))
+
+    def _manner(self, rule: str, spec: LearnSpec) -> Manner:
+        shipped = self._settings.manners.get(rule, _QUICK)
+        on_delay_ns = shipped.on_delay_ns if spec.on_delay_ns is None else spec.on_delay_ns
+        off_delay_ns = shipped.off_delay_ns if spec.off_delay_ns is None else spec.off_delay_ns
+        return Manner(on_delay_ns, off_delay_ns)
+
+    def _note_all(self, signs: Iterable[Sign]) -> Iterator[Finding]:
+        for sign in signs:
+            self.stats.learned_scores_beyond += sign.score >= 1.0
+            episodes = self._shadows if sign.shadow else self._episodes
+            finding = episodes.note(sign)
+            if finding is not None and not sign.shadow:
+                yield finding
+            elif finding is not None and finding.window is not None and finding.window.from_ns == finding.at_ns:
+                self.stats.learned_shadow_alerts += 1
+                self.shadowed.raised[finding.rule] += 1
+
+    # -- what is wrong with a sensor
+
+    def _look_for_stuck(self, rows: Ints, scores: Floats) -> Iterator[Finding]:
+        with np.errstate(invalid="ignore"):
+            beyond = scores >= 1.0
+        for place in self._worth_a_look(rows, beyond):
+            track = self._rows[int(rows[place])]
+            if np.isnan(scores[place]) or track.treatment is Treatment.RATE:
+                continue
+            value = self._repeats.value(track.row)
+            message = words.stuck(track.tag, value, track.spec.unit)
+            at_ns = self._devices[track.device].newest_ns
+            score = self._effective(track.device, track.tag, STUCK, float(scores[place]), track.spec, _HOUR_NS * 24)
+            yield from self._note_all(
+                [self._sensor_sign(track, STUCK, _SENSOR_CAUSE, at_ns, score, value, message, _QUICK)]
+            )
+
+    def _follow_jumps(self, told: Told, values: Floats) -> tuple[Floats, list[Sign]]:
+        """What has come of the rows that seem to speak in another unit; they are nothing to learn from meanwhile."""
+        if not self._jumps:
+            return values, []
+        values, signs = values.copy(), []
+        for place, row in enumerate(told.rows.tolist()):
+            if row not in self._jumps or not np.isfinite(values[place]):
+                continue
+            value = float(values[place])
+            jump, held = self._jumps.follow(row, value)
+            if held is not None:
+                signs.append(held)
+                continue
+            values[place] = np.nan
+            if jump is not None:
+                track = self._rows[row]
+                message = words.changed_unit(track.tag, jump.before, value, jump.conversion)
+                at_ns = int(told.at_ns[place])
+                signs.append(self._sensor_sign(track, UNIT, _UNIT_CAUSE, at_ns, 1.0, value, message, _LASTING))
+                self.stats.learned_units_changed += 1
+                self.relearn(track.device, track.tag)
+        return values, signs
+
+    def _sensor_sign(
+        self, track: Track, rule: str, cause: str, at_ns: int, score: float, value: float, message: str, manner: Manner
+    ) -> Sign:
+        severity = Severity.WARNING
+        shadow = track.spec.shadow
+        return Sign(track.device, track.tag, rule, at_ns, score, value, cause, severity, manner, message, shadow=shadow)
+
+    # -- tags that belong together
+
+    def _put_together(self, told: Told, values: Floats) -> None:
+        if self._settings.joint is None:
+            return
+        for row, at_ns, value in zip(told.rows.tolist(), told.at_ns.tolist(), values.tolist(), strict=True):
+            track = self._rows[row]
+            if track.spec.joint and value == value:
+                watch = self._devices[track.device]
+                assert watch.together is not None
+                watch.together.take(at_ns, track.tag, value)
+                watch.since_ns = watch.since_ns or at_ns
+                self._with_rows[track.device] = watch
+
+    def _judge_together(self, watch: DeviceTracks) -> Iterator[Finding]:
+        assert watch.together is not None
+        if self._jumps and any(track is not None and track.row in self._jumps for track in watch.tracks.values()):
+            return
+        for judged in watch.together.judge(threshold=_NEAR):
+            self.stats.learned_rows_judged += 1
+            sign = self._joint_sign(watch, judged)
+            if sign is not None:
+                yield from self._note_all([sign])
+
+    def _joint_sign(self, watch: DeviceTracks, judged: Judged) -> Sign | None:
+        if judged.channels:
+            watch.joint_lead = judged.channels[0][0]
+        track = watch.tracks.get(watch.joint_lead)
+        if track is None or not (judged.channels or self._speaks(watch.device)) or judged.score != judged.score:
+            return None
+        spec, lead = track.spec, judged.channels[0] if judged.channels else (track.tag, 1.0, 0.0, np.nan, np.nan)
+        _, _, value, low, high = lead
+        band = Band(low, high) if np.isfinite(low) and np.isfinite(high) else None
+        return Sign(
+            watch.device,
+            track.tag,
+            JOINT,
+            judged.at_ns,
+            self._effective(watch.device, track.tag, JOINT, judged.score, spec, judged.at_ns - watch.since_ns),
+            value,
+            spec.cause,
+            spec.severity,
+            self._manner(JOINT, spec),
+            words.belongs(track.tag, value, band, spec.unit),
+            band,
+            tuple(
+                Contribution(tag, min(max(share, 0.0), 1.0), value, (low + high) / 2.0)
+                for tag, share, value, low, high in judged.channels[:_CONTRIBUTIONS_MAX]
+            ),
+            shadow=spec.shadow,
+        )
+
+    # -- snapshots
+
+    def _plain(self, track: Track) -> dict[str, Any]:
+        row = track.row
+        last = float(self._last_means[row])
+        return {
+            "rate": track.treatment is Treatment.RATE,
+            "since_ns": track.since_ns,
+            "may_be_code": track.codes is not None,
+            "last": [last if np.isfinite(last) else None, int(self._last_ns[row])],
+            "stretch": self._stretches.snapshot(row),
+            "repeats": self._repeats.snapshot(row),
+            "nature": self._natures.snapshot(row),
+            "level": self._levels.snapshot(row),
+            "scorers": {scorer.rule: scorer.snapshot(row) for scorer in self._scorers},
+        }
+
+    def _restore_track(self, track: Track, plain: Mapping[str, Any]) -> None:
+        row = track.row
+        if track.spec.treatment is None and plain["rate"]:
+            track.treatment, self._is_rate[row] = Treatment.RATE, True
+        track.since_ns = int(plain["since_ns"])
+        if not plain["may_be_code"]:
+            track.codes = None
+        last, self._last_ns[row] = plain["last"]
+        self._last_means[row] = np.nan if last is None else last
+        self._stretches.restore(row, plain["stretch"])
+        self._repeats.restore(row, plain["repeats"])
+        self._natures.restore(row, plain["nature"])
+        self._levels.restore(row, plain["level"])
+        for scorer in self._scorers:
+            if plain["scorers"].get(scorer.rule) is not None:
+                scorer.restore(row, plain["scorers"][scorer.rule])
