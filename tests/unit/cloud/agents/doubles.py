@@ -10,7 +10,7 @@ from fieldline.errors import DecodeError, Refused
 from fieldline.model import Alert, DeviceId, Reading, Task
 from fieldline.topics import matches
 from fieldline.wire.plant import decode_alert, decode_task
-from fieldline.wire.readings import encode_readings
+from fieldline.wire.readings import Series, decode_series, encode_readings
 
 PUMP = DeviceId("demo", "hall-a", "pump-2")
 SECOND = 1_000_000_000
@@ -37,8 +37,16 @@ class FakeFrame:
     def readings(self) -> list[Reading]:
         return list(self._open())
 
+    def series(self) -> list[Series]:
+        return decode_series(encode_readings(self.readings()))
+
     def messages(self) -> list[FakeMessage]:
         return [FakeMessage(content) for content in self._open()]
+
+    missed_frames = 0
+
+    def ack(self) -> None:
+        self.on_ack(self.offset)
 
     def ack_through(self) -> None:
         self.on_ack(self.offset)
@@ -104,9 +112,15 @@ class FakeHub:
 
     @asynccontextmanager
     async def subscribe(
-        self, filters: str | Sequence[str], *, durable: str, start: object, ack: str
+        self,
+        filters: str | Sequence[str],
+        *,
+        durable: str = "",
+        group: str = "",
+        start: object,
+        ack: str = "auto",
     ) -> AsyncIterator["FakeFrames"]:
-        yield FakeFrames(self, [filters] if isinstance(filters, str) else filters, durable)
+        yield FakeFrames(self, [filters] if isinstance(filters, str) else filters, durable or group)
 
     async def respond(self, filters: str, handler: Callable[[Any], Awaitable[bytes | str]]) -> None:
         if self.no_answers:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 
 from fieldline.config import loads
 from fieldline.errors import DecodeError
-from fieldline.model import AlertState, DeviceId, Reading
+from fieldline.model import Alert, AlertState, DeviceId, Reading, Severity, Verdict, VerdictKind
+from fieldline.wire.plant import encode_verdict
 from fieldline_cloud.agents.anomaly.agent import AnomalyAgent
 from fieldline_cloud.agents.anomaly.settings import AnomalySettings
 from fieldline_cloud.agents.database import StorageError
@@ -267,3 +269,55 @@ async def test_an_agent_that_may_not_answer_watches_all_the_same(
         await hub.readings(vibration(5.0, 1))
         await hub.until(lambda: len(hub.alerts) == 1)
     assert "nobody can ask this agent" in caplog.text
+
+
+async def test_a_verdict_moves_a_threshold_once_and_is_kept(tmp_path: Path) -> None:
+    hub = FakeHub()
+    alert = Alert(PUMP, "flow", "surprise", "anomaly", Severity.WARNING, AlertState.RAISED, T0, "odd")
+    verdict = Verdict(PUMP, alert.id, alert.fingerprint, VerdictKind.FALSE_ALARM, "Amira", T0 + SECOND)
+    async with running(hub, tmp_path, now_ns=Clock()) as agent:
+        agent.watch.thresholds.raised(alert)
+        for sequence in (1, 2):  # it comes twice
+            await hub.append(verdict.topic, [encode_verdict(verdict)], producer="desk", sequence=sequence)
+        await hub.append(verdict.topic, [b"no verdict"], producer="desk", sequence=3)
+        await hub.until(lambda: hub.cursors.get("anomaly-verdicts") == 3)
+        assert agent.watch.learn_stats.thresholds_raised == 1
+        answer = json.loads(await hub.ask("ask/detectors", b'{"do": "thresholds"}'))
+    assert answer == {"status": "done", "thresholds": [{"fingerprint": alert.fingerprint, "factor": 1.25}]}
+    async with running(hub, tmp_path, now_ns=Clock()) as agent:
+        await hub.until(lambda: "ask/detectors" in hub.responders)
+        await poll(lambda: agent.stats.saves > 0)
+        assert agent.watch.thresholds.factor(alert.fingerprint, T0) == pytest.approx(1.25)
+    with contextlib.closing(sqlite3.connect(tmp_path / "anomaly.db")) as database:
+        kept = database.execute("SELECT said_by, kind, refused, factor_after FROM verdicts").fetchall()
+    assert kept == [("Amira", "false_alarm", None, 1.25), ("Amira", "false_alarm", "said before", 1.25)]
+
+
+async def test_what_was_learned_outlives_the_agent(tmp_path: Path) -> None:
+    hub = FakeHub()
+    async with running(hub, tmp_path) as agent:
+        for second in range(50):
+            await hub.readings(Reading("flow", T0 + second * SECOND, float(second % 5)))
+        await hub.until(lambda: hub.cursors.get("anomaly") == 50)
+        assert agent.watch.learned is not None
+        before = agent.watch.learned.snapshot(PUMP)
+    async with running(hub, tmp_path) as agent:
+        await poll(lambda: agent.stats.saves > 0)
+        assert agent.watch.learned is not None
+        assert agent.watch.learned.snapshot(PUMP) == before
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (b"no json", "bad_request"),
+        (b'{"do": "dance"}', "bad_request"),
+        (b'{"do": "relearn", "device": "too/short"}', "bad_request"),
+        (b'{"do": "relearn", "device": "demo/hall-a/pump-2"}', "unknown"),
+    ],
+)
+async def test_a_wrong_order_on_detectors_is_refused(tmp_path: Path, request_: bytes, code: str) -> None:
+    hub = FakeHub()
+    async with running(hub, tmp_path):
+        answer = json.loads(await hub.ask("ask/detectors", request_))
+    assert (answer["status"], answer["code"]) == ("refused", code)
