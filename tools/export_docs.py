@@ -358,6 +358,7 @@ def build() -> dict[Path, str]:
             "ask_another_agent": _code(DOCS / "how-to" / "ask_another_agent.py")
         },
         DOCS / "how-to" / "share-work.md": {"share_work": _code(DOCS / "how-to" / "share_work.py")},
+        DOCS / "how-to" / "write-a-detector.md": {"write_a_detector": _code(DOCS / "how-to" / "write_a_detector.py")},
     }
     pages[REFERENCE / "profiles.md"] = {"profiles": profiles_page()}
     for kind, model in settings_models().items():

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks.anomaly.agent import agent
 from benchmarks.anomaly.corpus import DATA_DEFAULT
 from benchmarks.anomaly.cost import cost
 from benchmarks.anomaly.nab import nab
@@ -15,6 +16,7 @@ GROUPS: dict[str, Callable[[bool, Path], Rows]] = {
     "skab": skab,
     "noise": lambda quick, _data: noise(quick),
     "cost": lambda quick, _data: cost(quick),
+    "agent": lambda quick, _data: agent(quick),
 }
 
 
