@@ -22,7 +22,7 @@ class TechnicianTour(Tour):
     """A tour with what insertions need: segments up to and from each place, without and with the depot visit.
 
     `reach`: how many jobs from the first on the technician's own tools and parts are enough for. `depot`: the visit to
-    the depot is (or would best be) before the job at this place of the order. `at_depot`: segments from home to the depot,
+    the depot is (or would best be) before the job at this place of the order. `at_depot`: segments from home to it,
     by how many jobs come before it. `left`, `left_before_depot`: own parts that are not used, by the whole order and by
     the jobs before the depot.
     """
