@@ -8,7 +8,7 @@ from fieldline.config import Settings
 from fieldline.model import Severity
 from fieldline.topics import check_name
 from fieldline_cloud.agents.anomaly.learned.catalogue import MANNERS, banks_of, joint_of, rule_of
-from fieldline_cloud.agents.anomaly.learned.layer import LearnedSettings
+from fieldline_cloud.agents.anomaly.learned.layer_settings import LearnedSettings
 from fieldline_cloud.agents.anomaly.learned.rest import RestSpec
 from fieldline_cloud.agents.anomaly.learned.spec import Caution, LearnBook, LearnEntry, Treatment
 from fieldline_cloud.agents.anomaly.matching import TagPattern

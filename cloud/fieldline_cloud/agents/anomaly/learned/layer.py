@@ -6,8 +6,7 @@
 Frames are gathered and scored together (`flush`), so that the cost is that of a few vector operations over all tags.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,24 +16,25 @@ from fieldline.wire.plant import TAG_BYTES_MAX
 from fieldline.wire.readings import Series
 from fieldline_cloud.agents.anomaly.finding import Finding
 from fieldline_cloud.agents.anomaly.learned import words
-from fieldline_cloud.agents.anomaly.learned.banks import Bank
 from fieldline_cloud.agents.anomaly.learned.columns import Floats, Ints, Pending, is_number
 from fieldline_cloud.agents.anomaly.learned.episodes import Episodes
+from fieldline_cloud.agents.anomaly.learned.growth import Growth
 from fieldline_cloud.agents.anomaly.learned.jumps import Jumps
+from fieldline_cloud.agents.anomaly.learned.layer_settings import LearnedSettings
 from fieldline_cloud.agents.anomaly.learned.levels import Levels
 from fieldline_cloud.agents.anomaly.learned.natures import Natures
 from fieldline_cloud.agents.anomaly.learned.repeats import Repeats
-from fieldline_cloud.agents.anomaly.learned.rest import Rest, RestSpec, Roles
+from fieldline_cloud.agents.anomaly.learned.rest import Rest, Roles
 from fieldline_cloud.agents.anomaly.learned.scorers import Feature, Scorer
 from fieldline_cloud.agents.anomaly.learned.signs import Manner, Sign
-from fieldline_cloud.agents.anomaly.learned.spec import Caution, LearnBook, LearnSpec, Treatment
+from fieldline_cloud.agents.anomaly.learned.spec import LearnSpec, Treatment
 from fieldline_cloud.agents.anomaly.learned.stats import LearnStats, Tally
 from fieldline_cloud.agents.anomaly.learned.stretches import Stretches, Told
 from fieldline_cloud.agents.anomaly.learned.thresholds import Thresholds
-from fieldline_cloud.agents.anomaly.learned.together import JointMaker, Judged, Together
+from fieldline_cloud.agents.anomaly.learned.together import Judged, Together
 from fieldline_cloud.agents.anomaly.learned.tracks import DeviceTracks, Rows, Track
 
-__all__ = ["Learned", "LearnedSettings"]
+__all__ = ["Learned"]
 
 _HOUR_NS: Final = 3_600_000_000_000
 _NEAR: Final = 0.5
@@ -47,25 +47,6 @@ _UNIT_CAUSE: Final = "unit_change"
 _CONTRIBUTIONS_MAX: Final = 8
 _QUICK: Final = Manner(0, 60 * 1_000_000_000)
 _LASTING: Final = Manner(0, _HOUR_NS)
-
-
-@dataclass(frozen=True, slots=True)
-class LearnedSettings:
-    """How the layer works, for all tags alike; `book` says what is different for some.
-
-    `detectors` are those of single tags by name, `spreads` the names of those that also watch how much a tag moves
-    within a stretch; `manners` says how the alarms of each come and go, for tags that the book gives no delays.
-    """
-
-    book: LearnBook
-    detectors: Mapping[str, Callable[[], Bank]]
-    joint: JointMaker | None
-    every_ns: int = 10 * 1_000_000_000
-    spreads: frozenset[str] = frozenset()
-    manners: Mapping[str, Manner] = field(default_factory=dict)
-    rest: RestSpec = field(default_factory=RestSpec)
-    caution: Caution = field(default_factory=lambda: Caution(0.0))
-    tags_max: int = 100_000
 
 
 class Learned:
@@ -89,9 +70,8 @@ class Learned:
             for feature in Feature
             if feature is Feature.MEAN or name in settings.spreads
         ]
-        self._is_rate = np.zeros(0, np.bool_)
-        self._last_means = np.zeros(0)
-        self._last_ns = np.zeros(0, np.int64)
+        self._growth = Growth()
+        self._room = 0
         self._episodes, self._shadows = Episodes(tally.precision), Episodes(tally.precision)
         self._with_rows: dict[DeviceId, DeviceTracks] = {}
         self._changed: dict[DeviceId, None] = {}
@@ -280,24 +260,22 @@ class Learned:
         watch.tracks[tag] = track
         self._rows.put(track)
         self._reserve(len(self._rows))
-        self._is_rate[track.row] = track.treatment is Treatment.RATE
+        self._growth.is_counter[track.row] = track.treatment is Treatment.RATE
         for scorer in self._scorers:
-            if scorer.detector in spec.detectors and (scorer.feature is Feature.MEAN or not self._is_rate[track.row]):
+            if scorer.detector in spec.detectors and (
+                scorer.feature is Feature.MEAN or not self._growth.is_counter[track.row]
+            ):
                 scorer.add(track.row)
         return track
 
     def _reserve(self, rows: int) -> None:
-        if rows <= len(self._is_rate):
+        if rows <= self._room:
             return
-        room = max(rows, 2 * len(self._is_rate), 64)
-        more = room - len(self._is_rate)
-        self._is_rate = np.append(self._is_rate, np.zeros(more, np.bool_))
-        self._last_means = np.append(self._last_means, np.full(more, np.nan))
-        self._last_ns = np.append(self._last_ns, np.zeros(more, np.int64))
-        for part in (self._stretches, self._repeats, self._natures, self._levels):
-            part.reserve(room)
+        self._room = max(rows, 2 * self._room, 64)
+        for part in (self._stretches, self._repeats, self._natures, self._levels, self._growth):
+            part.reserve(self._room)
         for scorer in self._scorers:
-            scorer.reserve(room)
+            scorer.reserve(self._room)
 
     def _is_left_out(self, track: Track) -> bool:
         """A code of few whole numbers: learned no more."""
@@ -308,25 +286,24 @@ class Learned:
 
     def _forget_row(self, track: Track) -> None:
         row = track.row
-        for part in (self._stretches, self._repeats, self._natures, self._levels, self._jumps):
+        for part in (self._stretches, self._repeats, self._natures, self._levels, self._growth, self._jumps):
             part.forget(row)
         for scorer in self._scorers:
             scorer.remove(row)
-        self._is_rate[row], self._last_means[row], self._last_ns[row] = False, np.nan, 0
         self._rows.free(row)
 
     def _resume(self, watch: DeviceTracks) -> None:
         """A counter's growth is not measured across a pause."""
         watch.is_paused = False
         rows = [track.row for track in watch.tracks.values() if track is not None]
-        self._last_means[rows] = np.nan
+        self._growth.pause(rows)
 
     def _relearn_row(self, track: Track) -> None:
         for scorer in self._scorers:
             scorer.relearn(track.row)
         self._levels.forget(track.row)
         self._jumps.forget(track.row)
-        self._last_means[track.row] = np.nan
+        self._growth.pause([track.row])
         track.since_ns = 0
         self._episodes.forget(track.device, track.tag)
 
@@ -334,7 +311,7 @@ class Learned:
         """A row has shown to be a counter: from now on its growth is learned."""
         track = self._rows[row]
         if track.spec.treatment is None:
-            track.treatment, self._is_rate[row] = Treatment.RATE, True
+            track.treatment, self._growth.is_counter[row] = Treatment.RATE, True
             self.stats.learned_counters_found += 1
             self._relearn_row(track)
 
@@ -344,7 +321,7 @@ class Learned:
         self.stats.learned_scores += len(told)
         for row in self._natures.counters(told).tolist():
             self._count_from_now(row)
-        values = self._values(told)
+        values = self._growth.values(told)
         values, signs = self._follow_jumps(told, values)
         yield from self._note_all(signs)
         for scorer in self._scorers:
@@ -356,20 +333,6 @@ class Learned:
             quiet &= ~np.isin(told.rows, list(self._jumps))
         self._levels.learn(told.rows[quiet], values[quiet])
         self._put_together(told, values)
-
-    def _values(self, told: Told) -> Floats:
-        """The means, or of a counter its growth per hour; NaN where that cannot be said."""
-        rows, means = told.rows, told.means
-        is_rate = self._is_rate[rows]
-        if not is_rate.any():
-            return means
-        passed_ns = told.at_ns - self._last_ns[rows]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            growth = (means - self._last_means[rows]) / passed_ns * _HOUR_NS
-        growth[(growth < 0.0) | (passed_ns <= 0)] = np.nan
-        self._last_means[rows[is_rate]] = means[is_rate]
-        self._last_ns[rows[is_rate]] = told.at_ns[is_rate]
-        return np.where(is_rate, growth, means)
 
     def _signs(self, scorer: Scorer, told: Told, values: Floats, scores: Floats) -> Iterator[Sign]:
         with np.errstate(invalid="ignore"):
@@ -545,12 +508,10 @@ class Learned:
 
     def _plain(self, track: Track) -> dict[str, Any]:
         row = track.row
-        last = float(self._last_means[row])
         return {
-            "rate": track.treatment is Treatment.RATE,
             "since_ns": track.since_ns,
             "may_be_code": track.codes is not None,
-            "last": [last if np.isfinite(last) else None, int(self._last_ns[row])],
+            "growth": self._growth.snapshot(row),
             "stretch": self._stretches.snapshot(row),
             "repeats": self._repeats.snapshot(row),
             "nature": self._natures.snapshot(row),
@@ -560,13 +521,14 @@ class Learned:
 
     def _restore_track(self, track: Track, plain: Mapping[str, Any]) -> None:
         row = track.row
-        if track.spec.treatment is None and plain["rate"]:
-            track.treatment, self._is_rate[row] = Treatment.RATE, True
+        self._growth.restore(row, plain["growth"])
+        if track.spec.treatment is not None:  # the file has the last word
+            self._growth.is_counter[row] = track.treatment is Treatment.RATE
+        elif self._growth.is_counter[row]:
+            track.treatment = Treatment.RATE
         track.since_ns = int(plain["since_ns"])
         if not plain["may_be_code"]:
             track.codes = None
-        last, self._last_ns[row] = plain["last"]
-        self._last_means[row] = np.nan if last is None else last
         self._stretches.restore(row, plain["stretch"])
         self._repeats.restore(row, plain["repeats"])
         self._natures.restore(row, plain["nature"])

@@ -10,7 +10,8 @@ from fieldline.model import DeviceId, Value
 from fieldline.wire.readings import Series
 from fieldline_cloud.agents.anomaly.finding import Finding
 from fieldline_cloud.agents.anomaly.learned.banks import OneByOne
-from fieldline_cloud.agents.anomaly.learned.layer import Learned, LearnedSettings
+from fieldline_cloud.agents.anomaly.learned.layer import Learned
+from fieldline_cloud.agents.anomaly.learned.layer_settings import LearnedSettings
 from fieldline_cloud.agents.anomaly.learned.signs import Manner
 from fieldline_cloud.agents.anomaly.learned.spec import LearnBook, LearnEntry
 from fieldline_cloud.agents.anomaly.learned.stats import LearnStats, Tally
