@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fieldline.model import Band, Contribution, DeviceId, Severity
+from fieldline.model import Band, DeviceId
 from fieldline.wire.plant import TAG_BYTES_MAX
 from fieldline.wire.readings import Series
 from fieldline_cloud.agents.anomaly.finding import Finding
@@ -30,6 +30,7 @@ from fieldline_cloud.agents.anomaly.learned.signs import Manner, Sign
 from fieldline_cloud.agents.anomaly.learned.spec import LearnSpec, Treatment
 from fieldline_cloud.agents.anomaly.learned.stats import LearnStats, Tally
 from fieldline_cloud.agents.anomaly.learned.stretches import Stretches, Told
+from fieldline_cloud.agents.anomaly.learned.telling import joint_sign, sensor_sign
 from fieldline_cloud.agents.anomaly.learned.thresholds import Thresholds
 from fieldline_cloud.agents.anomaly.learned.together import Judged, Together
 from fieldline_cloud.agents.anomaly.learned.tracks import DeviceTracks, Rows, Track
@@ -44,7 +45,6 @@ JOINT: Final = "joint"
 UNIT: Final = "unit"
 _SENSOR_CAUSE: Final = "sensor_fault"
 _UNIT_CAUSE: Final = "unit_change"
-_CONTRIBUTIONS_MAX: Final = 8
 _QUICK: Final = Manner(0, 60 * 1_000_000_000)
 _LASTING: Final = Manner(0, _HOUR_NS)
 
@@ -418,9 +418,7 @@ class Learned:
             message = words.stuck(track.tag, value, track.spec.unit)
             at_ns = self._devices[track.device].newest_ns
             score = self._effective(track.device, track.tag, STUCK, float(scores[place]), track.spec, _HOUR_NS * 24)
-            yield from self._note_all(
-                [self._sensor_sign(track, STUCK, _SENSOR_CAUSE, at_ns, score, value, message, _QUICK)]
-            )
+            yield from self._note_all([sensor_sign(track, STUCK, _SENSOR_CAUSE, at_ns, score, value, message, _QUICK)])
 
     def _follow_jumps(self, told: Told, values: Floats) -> tuple[Floats, list[Sign]]:
         """What has come of the rows that seem to speak in another unit; they are nothing to learn from meanwhile."""
@@ -440,17 +438,10 @@ class Learned:
                 track = self._rows[row]
                 message = words.changed_unit(track.tag, jump.before, value, jump.conversion)
                 at_ns = int(told.at_ns[place])
-                signs.append(self._sensor_sign(track, UNIT, _UNIT_CAUSE, at_ns, 1.0, value, message, _LASTING))
+                signs.append(sensor_sign(track, UNIT, _UNIT_CAUSE, at_ns, 1.0, value, message, _LASTING))
                 self.stats.learned_units_changed += 1
                 self.relearn(track.device, track.tag)
         return values, signs
-
-    def _sensor_sign(
-        self, track: Track, rule: str, cause: str, at_ns: int, score: float, value: float, message: str, manner: Manner
-    ) -> Sign:
-        severity = Severity.WARNING
-        shadow = track.spec.shadow
-        return Sign(track.device, track.tag, rule, at_ns, score, value, cause, severity, manner, message, shadow=shadow)
 
     # -- tags that belong together
 
@@ -482,27 +473,9 @@ class Learned:
         track = watch.tracks.get(watch.joint_lead)
         if track is None or not (judged.channels or self._speaks(watch.device)) or judged.score != judged.score:
             return None
-        spec, lead = track.spec, judged.channels[0] if judged.channels else (track.tag, 1.0, 0.0, np.nan, np.nan)
-        _, _, value, low, high = lead
-        band = Band(low, high) if np.isfinite(low) and np.isfinite(high) else None
-        return Sign(
-            watch.device,
-            track.tag,
-            JOINT,
-            judged.at_ns,
-            self._effective(watch.device, track.tag, JOINT, judged.score, spec, judged.at_ns - watch.since_ns),
-            value,
-            spec.cause,
-            spec.severity,
-            self._manner(JOINT, spec),
-            words.belongs(track.tag, value, band, spec.unit),
-            band,
-            tuple(
-                Contribution(tag, min(max(share, 0.0), 1.0), value, (low + high) / 2.0)
-                for tag, share, value, low, high in judged.channels[:_CONTRIBUTIONS_MAX]
-            ),
-            shadow=spec.shadow,
-        )
+        learned_ns = judged.at_ns - watch.since_ns
+        score = self._effective(watch.device, track.tag, JOINT, judged.score, track.spec, learned_ns)
+        return joint_sign(track, judged, JOINT, score, self._manner(JOINT, track.spec))
 
     # -- snapshots
 
