@@ -43,7 +43,6 @@ _NEAR: Final = 0.5
 STUCK: Final = "stuck"
 JOINT: Final = "joint"
 UNIT: Final = "unit"
-_SENSOR_CAUSE: Final = "sensor_fault"
 _UNIT_CAUSE: Final = "unit_change"
 _QUICK: Final = Manner(0, 60 * 1_000_000_000)
 _LASTING: Final = Manner(0, _HOUR_NS)
@@ -234,8 +233,6 @@ class Learned:
         self._with_rows.pop(device, None)
         self._changed.pop(device, None)
 
-    # -- devices and tags
-
     def _new_device(self, device: DeviceId) -> DeviceTracks | None:
         settings = self._settings
         if len(self._devices) >= settings.tags_max:
@@ -314,8 +311,6 @@ class Learned:
             track.treatment, self._growth.is_counter[row] = Treatment.RATE, True
             self.stats.learned_counters_found += 1
             self._relearn_row(track)
-
-    # -- scores
 
     def _take_told(self, told: Told) -> Iterator[Finding]:
         self.stats.learned_scores += len(told)
@@ -405,8 +400,6 @@ class Learned:
                 self.stats.learned_shadow_alerts += 1
                 self.shadowed.raised[finding.rule] += 1
 
-    # -- what is wrong with a sensor
-
     def _look_for_stuck(self, rows: Ints, scores: Floats) -> Iterator[Finding]:
         with np.errstate(invalid="ignore"):
             beyond = scores >= 1.0
@@ -418,7 +411,7 @@ class Learned:
             message = words.stuck(track.tag, value, track.spec.unit)
             at_ns = self._devices[track.device].newest_ns
             score = self._effective(track.device, track.tag, STUCK, float(scores[place]), track.spec, _HOUR_NS * 24)
-            yield from self._note_all([sensor_sign(track, STUCK, _SENSOR_CAUSE, at_ns, score, value, message, _QUICK)])
+            yield from self._note_all([sensor_sign(track, STUCK, "sensor_fault", at_ns, score, value, message, _QUICK)])
 
     def _follow_jumps(self, told: Told, values: Floats) -> tuple[Floats, list[Sign]]:
         """What has come of the rows that seem to speak in another unit; they are nothing to learn from meanwhile."""
@@ -442,8 +435,6 @@ class Learned:
                 self.stats.learned_units_changed += 1
                 self.relearn(track.device, track.tag)
         return values, signs
-
-    # -- tags that belong together
 
     def _put_together(self, told: Told, values: Floats) -> None:
         if self._settings.joint is None:
@@ -476,8 +467,6 @@ class Learned:
         learned_ns = judged.at_ns - watch.since_ns
         score = self._effective(watch.device, track.tag, JOINT, judged.score, track.spec, learned_ns)
         return joint_sign(track, judged, JOINT, score, self._manner(JOINT, track.spec))
-
-    # -- snapshots
 
     def _plain(self, track: Track) -> dict[str, Any]:
         row = track.row
