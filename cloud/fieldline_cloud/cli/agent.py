@@ -15,6 +15,7 @@ from fieldline.cli.options import start_logging
 from fieldline.cli.until_stopped import run_until_stopped
 from fieldline.config import FileSettings, load
 from fieldline_cloud.agents.bus import Bus
+from fieldline_cloud.agents.clock import clock_of
 
 __all__ = ["agent"]
 
@@ -55,7 +56,7 @@ def anomaly(
 
     start_logging(log_level)
     settings = _with_options(load(config, AnomalySettings), hub, data)
-    running = AnomalyAgent(settings)
+    running = AnomalyAgent(settings, now_ns=clock_of(settings.clock))
     monitor = running.monitor
     gauges = {"tags": lambda: monitor.tags, "alerts_standing": lambda: len(monitor.raised)}
     gauges |= alarm_gauges(monitor.board)
@@ -83,7 +84,7 @@ def maintenance(
 
     start_logging(log_level)
     settings = _with_options(load(config, MaintenanceSettings), hub, data)
-    running = MaintenanceAgent(settings)
+    running = MaintenanceAgent(settings, now_ns=clock_of(settings.clock))
     access = hub_access(settings.hub_tls, settings.hub_token)
     gauges = running.gauges
     asyncio.run(_run(running, settings.hub, settings.name, access, "maintenance", metrics, gauges, running.page))

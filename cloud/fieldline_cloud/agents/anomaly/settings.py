@@ -12,6 +12,7 @@ from fieldline_cloud.agents.anomaly.alarms.settings import AlarmSettings
 from fieldline_cloud.agents.anomaly.learn_settings import LearnSettings
 from fieldline_cloud.agents.anomaly.matching import RuleBook
 from fieldline_cloud.agents.anomaly.rule_settings import RuleSettings
+from fieldline_cloud.agents.clock import ClockText
 
 __all__ = ["AnomalySettings"]
 
@@ -33,6 +34,8 @@ class AnomalySettings(FileSettings):
     """Name at the hub, and of the durable subscription: agents with different rules need different names."""
     group: str = ""
     """Name of the group this process is a member of: its members share the devices. Left out: it has all of them."""
+    clock: ClockText = ""
+    """Clock of a simulated plant, as wall_ns,plant_ns,scale; empty: the wall's."""
     subscribe: str = "readings/#"
     """Which readings to watch, as a topic filter."""
     tags_max: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000

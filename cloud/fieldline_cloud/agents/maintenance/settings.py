@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from fieldline.access_settings import HubTls
 from fieldline.config import FileSettings
 from fieldline.topics import check_filter, check_name
+from fieldline_cloud.agents.clock import ClockText
 from fieldline_cloud.agents.maintenance.crew import Crew
 from fieldline_cloud.agents.maintenance.escalation import Step
 from fieldline_cloud.agents.maintenance.inhibit import Inhibition
@@ -70,6 +71,8 @@ class MaintenanceSettings(FileSettings):
     """Folder of the agent's own state (maintenance.db)."""
     name: str = "maintenance"
     """Name at the hub, and of the durable subscription."""
+    clock: ClockText = ""
+    """Clock of a simulated plant, as wall_ns,plant_ns,scale; empty: the wall's."""
     subscribe: str = "alerts/#"
     """Which alerts to work on, as a topic filter."""
     ask_topic: str = "ask/tasks"

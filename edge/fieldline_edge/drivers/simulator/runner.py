@@ -54,7 +54,7 @@ class PlantRunner:
 
     `steps_skipped` counts steps that a busy computer left no time for: plant time then falls behind the
     clock. `folder` is where recorded traces lie, `clock_ns` gives Unix time; a plant with a `start` or a `time_scale`
-    of its own stamps with plant time.
+    of its own stamps with plant time, and one that shares a `clock` by that clock, however far it is behind itself.
     """
 
     def __init__(
@@ -65,14 +65,16 @@ class PlantRunner:
         folder: Path = Path(),
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.plant = new_plant(settings, load_traces(settings, folder), start_s=clock_ns() / 1e9)
+        shared = settings.shared_clock
+        self._clock_ns = clock_ns if shared is None else lambda: shared.at(clock_ns())
+        self._scale = settings.time_scale if shared is None else shared.scale
+        self.plant = new_plant(settings, load_traces(settings, folder), start_s=self._clock_ns() / 1e9)
         self.listeners: list[ModbusListener] = []
         self.serial_lines: list[SerialLine] = []
         self.publisher: MqttPublisher | None = None
         self.control: ControlServer | None = None
         self.steps_skipped = 0
         self._settings = settings
-        self._clock_ns = clock_ns
         self._own_time = settings.start is not None or settings.time_scale != 1.0
         self._truth_path = truth or settings.truth
         self._truth: TruthFile | None = None
@@ -112,7 +114,7 @@ class PlantRunner:
     async def run(self, *, duration_s: float | None = None) -> None:
         """Step the plant at its pace, until cancelled or for `duration_s` seconds of real time."""
         loop = asyncio.get_running_loop()
-        pace_s = self._settings.step_s / self._settings.time_scale
+        pace_s = self._settings.step_s / self._scale
         catch_up = max(_CATCH_UP_STEPS_MIN, int(_CATCH_UP_S / pace_s))
         started_s = loop.time()
         stop_s = None if duration_s is None else started_s + duration_s
@@ -196,7 +198,7 @@ class PlantRunner:
 
     def _skip(self, steps: int) -> None:
         if not self.steps_skipped:
-            cure = "raise step_ms" if self._settings.time_scale == 1.0 else "raise step_ms or lower time_scale"
+            cure = "raise step_ms" if self._scale == 1.0 else "raise step_ms or lower time_scale"
             _log.warning("too slow for step_ms=%d, steps are skipped; %s", self._settings.step_ms, cure)
         self.steps_skipped += steps
 

@@ -10,6 +10,7 @@ import pydantic
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from fieldline.config import FileSettings
+from fieldline.scaled_clock import ScaledClock
 from fieldline_edge.drivers.simulator.blueprint import Blueprint, moved_signals
 from fieldline_edge.drivers.simulator.calendar_settings import CalendarSettings, SeasonSettings
 from fieldline_edge.drivers.simulator.fault_settings import CampaignSettings, FaultSettings
@@ -38,7 +39,14 @@ def _check_moment(text: str) -> str:
     return text
 
 
+def _check_clock(text: str) -> str:
+    if text:
+        ScaledClock.parse(text)
+    return text
+
+
 _Moment = Annotated[str, pydantic.AfterValidator(_check_moment)]
+_Clock = Annotated[str, pydantic.AfterValidator(_check_clock)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,8 @@ class PlantSettings(FileSettings):
     """Date and time at which plant time begins, like 2026-01-05T06:00:00; left out: now. No zone means UTC."""
     time_scale: float = pydantic.Field(default=1.0, gt=0, le=1e6)
     """How many seconds of plant time pass in a second."""
+    clock: _Clock = ""
+    """A clock that plant and agents share, as wall_ns,plant_ns,scale; it takes the place of start and time_scale."""
     calendars: dict[str, CalendarSettings] = pydantic.Field(default_factory=dict)
     """Calendars by name: shifts, breaks and holidays for the machines that name one."""
     seasons: SeasonSettings | None = None
@@ -108,6 +118,11 @@ class PlantSettings(FileSettings):
         return self.step_ms / 1000.0
 
     @property
+    def shared_clock(self) -> ScaledClock | None:
+        """The clock to go by; None: the wall's."""
+        return ScaledClock.parse(self.clock) if self.clock else None
+
+    @property
     def start_s(self) -> float | None:
         """Unix time of the beginning; None: now."""
         if self.start is None:
@@ -123,6 +138,8 @@ class PlantSettings(FileSettings):
     def _check_whole(self) -> Self:
         if not self.machines:
             raise _at(("machines",), "is empty; add a machine like {name: pump-1, model: pump, serve: modbus}")
+        if self.clock and (self.start is not None or self.time_scale != 1.0):
+            raise _at(("clock",), "says when plant time begins and how fast it runs; remove start and time_scale")
         machines = _check_machines(self)
         for index, machine in enumerate(self.machines):
             if machine.calendar is not None and machine.calendar not in self.calendars:
