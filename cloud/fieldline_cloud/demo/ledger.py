@@ -93,10 +93,10 @@ class Ledger:
         frame_bytes: int,
         skipped_frames: int,
         skipped_count: int,
-        now_ns: int,
+        now_ns: int | None,
         now_s: float,
     ) -> None:
-        """A frame of readings has been delivered."""
+        """A frame of readings has been delivered; with `now_ns` None they say nothing of how long that took."""
         ledger = self.producers.setdefault(producer, ProducerLedger())
         if not ledger.note(sequence, len(readings), skipped_frames=skipped_frames, skipped_count=skipped_count):
             return
@@ -106,7 +106,8 @@ class Ledger:
         values = self.last.setdefault(device, {})
         for reading in readings:
             values[reading.tag] = reading
-            self.latencies_ms.append((now_ns - reading.at_ns) / 1e6)
+            if now_ns is not None:
+                self.latencies_ms.append((now_ns - reading.at_ns) / 1e6)
 
     def note_alert(self, alert: Alert) -> None:
         """An alert has been raised or cleared; the latest state of each is kept."""

@@ -5,7 +5,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DEFAULT_PORTS", "Child", "Plan", "choose_ports", "nats_config", "plan"]
+from fieldline.scaled_clock import ScaledClock
+
+__all__ = ["DEFAULT_PORTS", "MILL_SCALE", "MILL_START_NS", "Child", "Plan", "choose_ports", "nats_config", "plan"]
 
 DEFAULT_PORTS = {
     "FIELDLINE_HUB_PORT": 50051,
@@ -13,7 +15,13 @@ DEFAULT_PORTS = {
     "FIELDLINE_EDGE_METRICS_PORT": 9465,
     "PLANT_MODBUS_PORT": 5020,
     "PLANT_MQTT_PORT": 1883,
+    "MILL_CONTROL_PORT": 5021,
+    "MILL_EDGE_METRICS_PORT": 9466,
 }
+MILL_SCALE = 21_600.0
+"""How many seconds pass at the mill in one: six hours."""
+MILL_START_NS = 1_767_592_800_000_000_000
+"""Where the time of the mill begins: Monday, 5 January 2026, 06:00 UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +40,12 @@ class Plan:
     children: tuple[Child, ...]
     environment: dict[str, str]
     hub: str
-    spool: Path
+    spools: tuple[Path, ...]
     truth: Path
     edge_metrics: str
+    mill_truth: Path
+    mill_clock: ScaledClock
+    mill_control_port: int
 
 
 def choose_ports() -> dict[str, int]:
@@ -72,17 +83,20 @@ def nats_config(port: int, data: Path) -> str:
     )
 
 
-def plan(config: Path, data: Path, ports: dict[str, int], broker: str) -> Plan:
-    """The demo with its configuration in `config` and everything it writes below `data`."""
+def plan(config: Path, data: Path, ports: dict[str, int], broker: str, *, now_ns: int) -> Plan:
+    """The demo with its configuration in `config` and everything it writes below `data`, begun at `now_ns`."""
     hub = f"127.0.0.1:{ports['FIELDLINE_HUB_PORT']}"
-    truth = data / "truth.jsonl"
+    truth, mill, mill_truth = data / "truth.jsonl", config / "mill", data / "mill-truth.jsonl"
+    clock = ScaledClock(now_ns, MILL_START_NS, MILL_SCALE)
     environment = {name: str(port) for name, port in ports.items()}
-    environment |= {"FIELDLINE_HUB": hub, "FIELDLINE_DATA": str(data)}
+    environment |= {"FIELDLINE_HUB": hub, "FIELDLINE_DATA": str(data), "FIELDLINE_CLOCK": str(clock)}
 
     def fieldline(*words: object) -> tuple[str, ...]:
         return (sys.executable, "-m", "fieldline.cli", *map(str, words))
 
-    edge = (sys.executable, "-m", "fieldline_edge.cli", "run", str(config / "gateway.yaml"))
+    def gateway(file: Path) -> tuple[str, ...]:
+        return (sys.executable, "-m", "fieldline_edge.cli", "run", str(file))
+
     children = (
         Child("mqtt-broker", (broker, "-c", str(data / "nats.conf")), ports["PLANT_MQTT_PORT"]),
         Child(
@@ -93,13 +107,26 @@ def plan(config: Path, data: Path, ports: dict[str, int], broker: str) -> Plan:
         Child("hub", fieldline("hub", config / "hub.yaml"), ports["FIELDLINE_HUB_PORT"]),
         Child("anomaly", fieldline("agent", "anomaly", config / "anomaly.yaml")),
         Child("maintenance", fieldline("agent", "maintenance", config / "maintenance.yaml")),
-        Child("edge", edge, ports["FIELDLINE_EDGE_METRICS_PORT"]),
+        Child("mill-anomaly", fieldline("agent", "anomaly", mill / "anomaly.yaml")),
+        Child("mill-prognosis", fieldline("agent", "prognosis", mill / "prognosis.yaml")),
+        Child("mill-maintenance", fieldline("agent", "maintenance", mill / "maintenance.yaml")),
+        Child("mill-edge", gateway(mill / "gateway.yaml"), ports["MILL_EDGE_METRICS_PORT"]),
+        Child("edge", gateway(config / "gateway.yaml"), ports["FIELDLINE_EDGE_METRICS_PORT"]),
+        # Last, for its days begin to pass at once.
+        Child(
+            "mill-plant",
+            fieldline("simulate", mill / "plant.yaml", "--truth", mill_truth),
+            ports["MILL_CONTROL_PORT"],
+        ),
     )
     return Plan(
         children=children,
         environment=environment,
         hub=hub,
-        spool=data / "gateway-1" / "spool.db",
+        spools=(data / "gateway-1" / "spool.db", data / "gateway-mill" / "spool.db"),
         truth=truth,
         edge_metrics=f"http://127.0.0.1:{ports['FIELDLINE_EDGE_METRICS_PORT']}/metrics",
+        mill_truth=mill_truth,
+        mill_clock=clock,
+        mill_control_port=ports["MILL_CONTROL_PORT"],
     )

@@ -1,48 +1,34 @@
 """What a demo run has shown, as one dictionary, and whether it is what was promised. Pure."""
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from fieldline.cli.text import timestamp
 from fieldline.model import Alert, Task
 from fieldline_cloud.demo.ledger import Ledger, percentile
+from fieldline_cloud.demo.story import Story
+from fieldline_cloud.demo.truth import TrueFault
 
-__all__ = ["InjectedFault", "build", "faults_in", "verdict"]
+__all__ = ["STORY_S", "build", "verdict"]
 
-
-@dataclass(frozen=True, slots=True)
-class InjectedFault:
-    """A fault the plant says it has begun: the device ("area/name") and what is wrong with it."""
-
-    kind: str
-    device: str
-
-
-def faults_in(truth: Iterable[str]) -> list[InjectedFault]:
-    """The faults that began, from the plant's truth file (JSON lines)."""
-    entries = (json.loads(line) for line in truth)
-    return [
-        InjectedFault(entry["kind"], f"{entry['area']}/{entry['machine']}")
-        for entry in entries
-        if entry.get("event") == "start"
-    ]
+STORY_S = 20.0
+"""Runs that are shorter cannot tell the whole story of the mill, and are not judged by it."""
 
 
 def build(
-    ledger: Ledger, spool: Mapping[str, Any], faults: Iterable[InjectedFault], *, duration_s: float
+    ledger: Ledger, spools: Iterable[Mapping[str, Any]], faults: Iterable[TrueFault], story: Story, *, duration_s: float
 ) -> dict[str, Any]:
-    """The report. `spool` is what `fieldline-edge spool status --json` says after the gateway has stopped.
+    """The report. `spools` is what `fieldline-edge spool status --json` says of each gateway after it has stopped.
 
     polled: readings the drivers took; published: acknowledged by the hub; stored: different readings found in the
     hub's log by (producer, epoch, sequence); lost: polled and not stored; duplicated: stored a second time.
     """
-    polled, stored = int(spool["readings_polled"]), ledger.readings
+    spools = list(spools)
+    polled, stored = sum(int(spool["readings_polled"]) for spool in spools), ledger.readings
     return {
         "readings": {
             "polled": polled,
-            "published": int(spool["readings_acked"]),
+            "published": sum(int(spool["readings_acked"]) for spool in spools),
             "stored": stored,
             "lost": polled - stored,
             "duplicated": ledger.duplicated,
@@ -56,6 +42,8 @@ def build(
             "p99": _rounded(percentile(ledger.latencies_ms, 0.99)),
         },
         "duration_s": round(duration_s, 2),
+        **story.report(),
+        "problems": story.problems() if duration_s >= STORY_S else [],
     }
 
 
@@ -70,13 +58,13 @@ def verdict(report: Mapping[str, Any]) -> list[str]:
     if readings["duplicated"]:
         problems.append(f"{readings['duplicated']} readings are in the log twice")
     if not report["faults"]:
-        problems.append("the run ended before a fault was injected; give it at least 20 s")
+        problems.append("the run ended before a fault was injected; give it at least 30 s")
     problems += [
         f"the injected {fault['kind']} on {fault['device']} did not become anybody's task"
         for fault in report["faults"]
         if not any(_answers(task, fault) for task in report["tasks"])
     ]
-    return problems
+    return [*problems, *report["problems"]]
 
 
 def _answers(task: Mapping[str, Any], fault: Mapping[str, Any]) -> bool:

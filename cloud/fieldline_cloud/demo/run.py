@@ -17,9 +17,12 @@ from rich.live import Live
 
 from fieldline.errors import ConfigError, FieldlineError
 from fieldline.observe import scrape
+from fieldline_cloud.demo.crew import Crew
 from fieldline_cloud.demo.plan import Plan, choose_ports, nats_config, plan
 from fieldline_cloud.demo.processes import Processes
-from fieldline_cloud.demo.report import build, faults_in
+from fieldline_cloud.demo.report import STORY_S, build
+from fieldline_cloud.demo.story import Story
+from fieldline_cloud.demo.truth import TrueFault, faults_in
 from fieldline_cloud.demo.view import render
 from fieldline_cloud.demo.watch import Watcher
 
@@ -27,7 +30,13 @@ __all__ = ["find_broker", "run_demo"]
 
 _REFRESH_S = 0.25
 _CATCH_UP_S = 10.0
-_FILES = ("plant.yaml", "gateway.yaml", "hub.yaml", "anomaly.yaml", "maintenance.yaml")
+_STORY_OVERTIME_S = 20.0
+"""How long a run of at least 20 s goes on beyond its time on a busy machine, for the story of the mill to end."""
+_FILES = (
+    *("plant.yaml", "gateway.yaml", "hub.yaml", "anomaly.yaml", "maintenance.yaml"),
+    *(f"mill/{name}.yaml" for name in ("plant", "gateway", "anomaly", "prognosis", "maintenance")),
+)
+_MILL_DEVICE = "mill/hall-c/pump-7"
 
 
 def find_broker() -> str:
@@ -53,20 +62,19 @@ async def run_demo(
     _prepare(data)
     ports = choose_ports()
     (data / "nats.conf").write_text(nats_config(ports["PLANT_MQTT_PORT"], data / "nats"))
-    chosen = plan(config.resolve(), data.resolve(), ports, find_broker())
+    chosen = plan(config.resolve(), data.resolve(), ports, find_broker(), now_ns=time.time_ns())
     processes = Processes(chosen.environment, data / "logs")
     try:
         await _start_all(processes, chosen, stopped)
-        async with _watching(chosen.hub) as watcher:
+        async with _watching(chosen) as watcher:
             began_s = time.monotonic()
             await _observe(watcher, processes, chosen, duration_s, console, stopped)
             duration = time.monotonic() - began_s
             # In this order nothing can still be on its way: the gateway hands over what it has before it ends.
-            await processes.stop(["edge"])
-            spool = await asyncio.to_thread(_spool_status, chosen.spool)
-            await watcher.caught_up(int(spool["readings_polled"]), timeout_s=_CATCH_UP_S)
-            faults = faults_in(chosen.truth.read_text().splitlines()) if chosen.truth.exists() else []
-            return build(watcher.ledger, spool, faults, duration_s=duration)
+            await processes.stop(["edge", "mill-edge"])
+            spools = [await asyncio.to_thread(_spool_status, spool) for spool in chosen.spools]
+            await watcher.caught_up(sum(int(each["readings_polled"]) for each in spools), timeout_s=_CATCH_UP_S)
+            return build(watcher.ledger, spools, _faults(chosen.truth), watcher.story, duration_s=duration)
     finally:
         await processes.stop()
 
@@ -96,15 +104,19 @@ async def _start_all(processes: Processes, chosen: Plan, stopped: asyncio.Event)
 
 
 @asynccontextmanager
-async def _watching(hub: str) -> AsyncIterator[Watcher]:
-    watcher = Watcher(hub)
-    task = asyncio.create_task(watcher.run(), name="watcher")
+async def _watching(chosen: Plan) -> AsyncIterator[Watcher]:
+    """Somebody who watches, and the technicians of the mill, who do what they read there."""
+    watcher = Watcher(chosen.hub, Story(_MILL_DEVICE))
+    crew = Crew(chosen.hub, watcher.story, chosen.mill_clock, chosen.mill_control_port)
+    tasks = [asyncio.create_task(watcher.run(), name="watcher"), asyncio.create_task(crew.run(), name="crew")]
     try:
         yield watcher
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 async def _observe(
@@ -121,16 +133,31 @@ async def _observe(
     with live or contextlib.nullcontext():
         while not stopped.is_set():
             now_s = time.monotonic()
-            if duration_s is not None and now_s - began_s >= duration_s:
+            if watcher.story.fault is None:
+                watcher.story.fault = next(iter(_faults(chosen.mill_truth)), None)
+            if duration_s is not None and _is_over(watcher.story, now_s - began_s, duration_s):
                 return
             processes.check()
             if live:
                 edge = await asyncio.to_thread(scrape, chosen.edge_metrics) or edge
-                picture = render(watcher.ledger, edge, elapsed_s=now_s - began_s, now_s=now_s)
+                mill_now_ns = chosen.mill_clock.at(time.time_ns())
+                picture = render(
+                    watcher.ledger, edge, watcher.story, elapsed_s=now_s - began_s, now_s=now_s, mill_now_ns=mill_now_ns
+                )
                 live.update(picture, refresh=True)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_REFRESH_S):
                     await stopped.wait()
+
+
+def _is_over(story: Story, elapsed_s: float, duration_s: float) -> bool:
+    if elapsed_s < duration_s:
+        return False
+    return duration_s < STORY_S or story.is_over or elapsed_s >= duration_s + _STORY_OVERTIME_S
+
+
+def _faults(truth: Path) -> list[TrueFault]:
+    return faults_in(truth.read_text().splitlines()) if truth.exists() else []
 
 
 def _spool_status(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from fieldline.model import Reading, Severity, Task
 from fieldline_cloud.demo.ledger import Ledger, percentile
+from fieldline_cloud.demo.story import Story
 
 __all__ = ["render"]
 
@@ -18,13 +19,16 @@ _ALERTS_SHOWN = 6
 _TASKS_SHOWN = 6
 
 
-def render(ledger: Ledger, edge: Mapping[str, float], *, elapsed_s: float, now_s: float) -> RenderableType:
+def render(
+    ledger: Ledger, edge: Mapping[str, float], story: Story, *, elapsed_s: float, now_s: float, mill_now_ns: int
+) -> RenderableType:
     """One picture of the plant. `edge` holds the samples of the gateway's /metrics page."""
     return Group(
         _traffic(ledger, edge, elapsed_s, now_s),
         _devices(ledger),
         _alerts(ledger),
         _tasks(ledger),
+        _time_lapse(story, mill_now_ns),
         Text(" Ctrl-C ends the demo and everything it started", style="dim"),
     )
 
@@ -87,6 +91,23 @@ def _tasks(ledger: Ledger) -> Panel:
     if not tasks:
         table.add_row(Text("none", style="dim"))
     return Panel(table, title=f"tasks ({len(tasks)})", border_style="green" if tasks else "blue")
+
+
+def _time_lapse(story: Story, mill_now_ns: int) -> Panel:
+    """The story of the mill, with the days that pass there in seconds."""
+    table = Table(box=None, expand=True, show_header=False, pad_edge=False)
+    for at_ns, text in story.lines():
+        style = "green" if text.startswith("verified") else "yellow" if text.startswith("found") else ""
+        table.add_row(Text(_day(at_ns), style="dim"), Text(text, style=style))
+    if story.lives_h and not story.is_over:
+        at_ns, life_h = story.lives_h[-1]
+        table.add_row(Text(_day(at_ns), style="dim"), Text(f"remaining life of its bearing: {life_h / 24.0:.1f} days"))
+    title = f"time lapse: the mill, {_day(mill_now_ns)} (six hours a second)"
+    return Panel(table, title=title, border_style="green" if story.is_over else "blue")
+
+
+def _day(at_ns: int) -> str:
+    return f"{datetime.fromtimestamp(at_ns / 1e9, UTC):%a %d %b %H:%M}"
 
 
 def _task_cells(task: Task) -> tuple[Text, ...]:
