@@ -18,8 +18,8 @@ DEFAULT_PORTS = {
     "MILL_CONTROL_PORT": 5021,
     "MILL_EDGE_METRICS_PORT": 9466,
 }
-MILL_SCALE = 21_600.0
-"""How many seconds pass at the mill in one: six hours."""
+MILL_SCALE = 28_800.0
+"""How many seconds pass at the mill in one: a shift of eight hours."""
 MILL_START_NS = 1_767_592_800_000_000_000
 """Where the time of the mill begins: Monday, 5 January 2026, 06:00 UTC."""
 
@@ -111,13 +111,13 @@ def plan(config: Path, data: Path, ports: dict[str, int], broker: str, *, now_ns
         Child("mill-prognosis", fieldline("agent", "prognosis", mill / "prognosis.yaml")),
         Child("mill-maintenance", fieldline("agent", "maintenance", mill / "maintenance.yaml")),
         Child("mill-edge", gateway(mill / "gateway.yaml"), ports["MILL_EDGE_METRICS_PORT"]),
-        Child("edge", gateway(config / "gateway.yaml"), ports["FIELDLINE_EDGE_METRICS_PORT"]),
-        # Last, for its days begin to pass at once.
+        # As late as can be, for its days begin to pass at once.
         Child(
             "mill-plant",
             fieldline("simulate", mill / "plant.yaml", "--truth", mill_truth),
             ports["MILL_CONTROL_PORT"],
         ),
+        Child("edge", gateway(config / "gateway.yaml"), ports["FIELDLINE_EDGE_METRICS_PORT"]),
     )
     return Plan(
         children=children,

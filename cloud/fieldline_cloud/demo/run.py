@@ -66,7 +66,7 @@ async def run_demo(
     processes = Processes(chosen.environment, data / "logs")
     try:
         await _start_all(processes, chosen, stopped)
-        async with _watching(chosen) as watcher:
+        async with _watching(chosen) as watcher:  # its client has threads: nothing may be forked from here on
             began_s = time.monotonic()
             await _observe(watcher, processes, chosen, duration_s, console, stopped)
             duration = time.monotonic() - began_s

@@ -13,7 +13,7 @@ from fieldline_cloud.demo.truth import TrueFault
 
 __all__ = ["LIFE_TAG", "Story"]
 
-LIFE_TAG = "vibration.remaining_h.p50"
+LIFE_TAG = "vibration_bpfo.remaining_h.p50"
 """The reading that says how many hours are left, with even odds."""
 _HOUR_NS = 3_600_000_000_000
 _LIVES_MAX = 1_000
@@ -84,6 +84,7 @@ class Story:
             "planned_start": timestamp(slot.planned_start_ns) if slot else None,
             "technician": slot.technician if slot else None,
             "verified": self.is_over,
+            "remaining_life_h": [round(life_h, 1) for _, life_h in self.lives_h],
             "story": [{"at": timestamp(line.at_ns), "what": line.text} for line in self._lines()],
         }
 
@@ -108,6 +109,9 @@ class Story:
             early_h = self.found_before_failure_h
             early = "" if early_h is None else f", {early_h / 24.0:.1f} days before it would fail"
             yield _Line(self.found.raised_at_ns, f"found{early}: {self.found.message}")
+            after = (life for life in self.lives_h if life[0] >= self.found.raised_at_ns)
+            for at_ns, life_h in list(after)[:1]:
+                yield _Line(at_ns, f"foretold: its bearing has {life_h / 24.0:.1f} days left")
         yield from self._of_task()
 
     def _of_task(self) -> Iterable[_Line]:
