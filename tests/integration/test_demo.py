@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from fieldline_cloud.demo.plan import DEFAULT_PORTS
 
 PROGRAM = Path(sys.executable).with_name("fieldline")
 DEADLINE_S = 90.0
-CHILDREN = {"mqtt-broker", "plant", "hub", "anomaly", "maintenance", "edge"}
+MILL = {"mill-plant", "mill-edge", "mill-anomaly", "mill-prognosis", "mill-maintenance"}
+CHILDREN = {"mqtt-broker", "plant", "hub", "anomaly", "maintenance", "edge"} | MILL
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc to look for processes")
 
@@ -88,9 +90,9 @@ def wait_until_readings_are_stored(metrics_port: str) -> None:
 
 @pytest.fixture(scope="module")
 def long_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """One whole run of 20 s. It holds its ports while the shorter ones beside it are tested."""
+    """One whole run of 30 s. It holds its ports while the shorter ones beside it are tested."""
     folder = tmp_path_factory.mktemp("demo")
-    run = start(folder / "data", "--duration", 20, "--report", folder / "report.json")
+    run = start(folder / "data", "--duration", 30, "--report", folder / "report.json")
     try:
         run.wait_until_all_run()
         yield run
@@ -151,7 +153,7 @@ def test_a_run_that_is_too_short_for_the_fault_fails_and_says_how_long_it_must_b
 
     code, out, err = run.finish()
 
-    assert (code, err) == (1, "failed: the run ended before a fault was injected; give it at least 20 s\n")
+    assert (code, err) == (1, "failed: the run ended before a fault was injected; give it at least 30 s\n")
     assert " 0 lost, 0 twice;" in out
     assert run.children() == {}
 
@@ -175,7 +177,7 @@ def test_a_whole_run_loses_nothing_and_turns_the_fault_into_a_task(long_run: Run
     assert (readings["lost"], readings["duplicated"]) == (0, 0)
     assert 0 < report["bytes_per_reading"] < 100
     assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p99"] < 10_000
-    assert 19 < report["duration_s"] < 40
+    assert 29 < report["duration_s"] < 60
     assert {(fault["kind"], fault["device"]) for fault in report["faults"]} == {("bearing_wear", "hall-a/pump-2")}
     task = next(one for one in report["tasks"] if one["device"] == "demo/hall-a/pump-2")
     assert task["technician"]
@@ -183,6 +185,23 @@ def test_a_whole_run_loses_nothing_and_turns_the_fault_into_a_task(long_run: Run
     assert set(task["alerts"]) <= {alert["id"] for alert in report["alerts"]}
     assert f"{readings['polled']} readings polled" in out
     assert long_run.children() == {}
+
+
+def test_the_mill_s_bearing_is_found_days_before_it_fails_gets_a_slot_and_is_verified_by_its_signal(
+    long_run: Run,
+) -> None:
+    long_run.process.wait(DEADLINE_S)
+    report = json.loads((long_run.data.parent / "report.json").read_text())
+
+    assert report["found_before_failure_h"] > 48
+    assert report["technician"] in {"Nadia Brandt", "Tomas Novak"}  # the two who may open a bearing
+    assert report["verified"] is True
+    found, planned = (line["at"] for line in report["story"] if line["what"].startswith(("found", "planned")))
+    assert found < planned < report["planned_start"] < report["story"][-1]["at"]
+    assert 8 <= datetime.fromisoformat(report["planned_start"]).hour < 20  # the pumps stand still by day
+    lives_h = report["remaining_life_h"]
+    assert lives_h
+    assert {alert["device"] for alert in report["alerts"]} == {"demo/hall-a/pump-2", "mill/hall-c/pump-7"}
 
 
 def test_the_children_wrote_no_error_in_their_logs(long_run: Run) -> None:

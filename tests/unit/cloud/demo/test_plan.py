@@ -5,20 +5,29 @@ from pathlib import Path
 
 import pytest
 
-from fieldline_cloud.demo.plan import DEFAULT_PORTS, Plan, choose_ports, nats_config, plan
+from fieldline.scaled_clock import ScaledClock
+from fieldline_cloud.demo.plan import DEFAULT_PORTS, MILL_SCALE, MILL_START_NS, Plan, choose_ports, nats_config, plan
 
+NOW_NS = 1_790_000_000_000_000_000
+CONFIGS = ("*.yaml", "mill/*.yaml")
 PORTS = {name: 40_000 + number for number, name in enumerate(DEFAULT_PORTS)}
 
 
 @pytest.fixture
 def planned(tmp_path: Path) -> Plan:
-    return plan(Path("/config"), tmp_path, PORTS, "/bin/nats-server")
+    return plan(Path("/config"), tmp_path, PORTS, "/bin/nats-server", now_ns=NOW_NS)
+
+
+def configurations() -> str:
+    return "".join(path.read_text() for pattern in CONFIGS for path in Path("config/demo").glob(pattern))
 
 
 def test_who_is_needed_starts_before_who_needs_it(planned: Plan) -> None:
     names = [child.name for child in planned.children]
 
-    assert names == ["mqtt-broker", "plant", "hub", "anomaly", "maintenance", "edge"]
+    site = ["mqtt-broker", "plant", "hub", "anomaly", "maintenance"]
+    mill = ["mill-anomaly", "mill-prognosis", "mill-maintenance", "mill-edge", "mill-plant"]
+    assert names == [*site, *mill, "edge"]
 
 
 def test_the_children_find_their_ports_in_the_environment(planned: Plan, tmp_path: Path) -> None:
@@ -26,25 +35,36 @@ def test_the_children_find_their_ports_in_the_environment(planned: Plan, tmp_pat
         **{name: str(port) for name, port in PORTS.items()},
         "FIELDLINE_HUB": planned.hub,
         "FIELDLINE_DATA": str(tmp_path),
+        "FIELDLINE_CLOCK": str(planned.mill_clock),
     }
     assert planned.hub == f"127.0.0.1:{PORTS['FIELDLINE_HUB_PORT']}"
 
 
 def test_every_environment_variable_is_used_by_the_demo_configuration(planned: Plan) -> None:
-    text = "".join(path.read_text() for path in Path("config/demo").glob("*.yaml"))
+    text = configurations()
 
     assert [name for name in planned.environment if f"${{{name}:-" not in text] == []
 
 
 def test_the_usual_ports_are_those_of_the_demo_configuration() -> None:
-    text = "".join(path.read_text() for path in Path("config/demo").glob("*.yaml"))
+    text = configurations()
 
     assert [name for name, port in DEFAULT_PORTS.items() if f"${{{name}:-{port}}}" not in text] == []
 
 
 def test_everything_that_is_written_lies_below_the_data_folder(planned: Plan, tmp_path: Path) -> None:
-    assert planned.spool.is_relative_to(tmp_path)
-    assert planned.truth.is_relative_to(tmp_path)
+    for path in (*planned.spools, planned.truth, planned.mill_truth):
+        assert path.is_relative_to(tmp_path)
+
+
+def test_the_clock_of_the_mill_begins_with_the_demo_on_a_monday_morning_and_a_shift_passes_in_a_second(
+    planned: Plan,
+) -> None:
+    clock = planned.mill_clock
+
+    assert clock == ScaledClock.parse(planned.environment["FIELDLINE_CLOCK"])
+    assert clock.at(NOW_NS) == MILL_START_NS
+    assert clock.at(NOW_NS + 10**9) - MILL_START_NS == MILL_SCALE * 10**9 == 8 * 3600 * 10**9
 
 
 def test_ports_are_all_different_and_free() -> None:
