@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import select
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from pymodbus.client import AsyncModbusTcpClient
 
 from fieldline.config import load
 from fieldline.errors import FieldlineError
+from fieldline.scaled_clock import ScaledClock
 from fieldline_edge.drivers.simulator.control_server import send_command
 from fieldline_edge.drivers.simulator.framing import Request, RtuFramer
 from fieldline_edge.drivers.simulator.runner import PlantRunner
@@ -140,6 +142,25 @@ faults: [{kind: leak, machine: p, at_s: 600}]"""
     fault = read_truth(truth.read_text().splitlines()).faults[0]
     assert 600 <= runner.plant.time_s <= 1900
     assert fault.start_ms == 1_772_323_200_000 + 600_000
+
+
+async def test_a_plant_that_shares_a_clock_begins_by_it_runs_at_its_pace_and_stamps_with_it(tmp_path: Path) -> None:
+    now_ns = time.time_ns()
+    clock = ScaledClock(now_ns, 1_772_323_200_000_000_000, 3600.0)
+    text = f"""clock: "{clock}"
+step_ms: 60000
+modbus: {{listen: "127.0.0.1:0"}}
+machines: [{{name: p, model: pump, serve: modbus}}]
+faults: [{{kind: leak, machine: p, at_s: 600}}]"""
+    truth = tmp_path / "truth.jsonl"
+    async with PlantRunner(settings(text), truth=truth) as runner:
+        await runner.run(duration_s=0.5)
+    until_ms = clock.at(time.time_ns()) // 1_000_000
+
+    fault = read_truth(truth.read_text().splitlines()).faults[0]
+    assert 600 <= runner.plant.time_s <= 1900
+    assert 1_772_323_200_000 + 600_000 <= fault.start_ms <= until_ms
+    assert runner.plant.start_s >= 1_772_323_200.0
 
 
 async def test_a_running_plant_takes_commands() -> None:

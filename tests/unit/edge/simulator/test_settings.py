@@ -6,6 +6,7 @@ import pytest
 
 from fieldline.config import load, loads
 from fieldline.errors import ConfigError
+from fieldline.scaled_clock import ScaledClock
 from fieldline_edge.drivers.simulator.settings import ModbusPlace, PlantSettings
 
 DEMO = Path(__file__).parents[4] / "config/demo/plant.yaml"
@@ -113,3 +114,10 @@ def test_a_machine_without_a_unit_gets_the_next_free_one() -> None:
 )
 def test_a_mistake_is_told_with_place_and_cure(machines: list[str], more: str, expected: str) -> None:
     assert expected in problem(*machines, more=more)
+
+
+def test_a_shared_clock_takes_the_place_of_start_and_time_scale() -> None:
+    assert settings(PUMP).shared_clock is None
+    assert settings(PUMP, more='clock: "10,20,60"').shared_clock == ScaledClock(10, 20, 60.0)
+    assert "remove start and time_scale" in problem(PUMP, more='clock: "10,20,60"\ntime_scale: 2')
+    assert "is no clock" in problem(PUMP, more="clock: noon")
