@@ -118,7 +118,7 @@ class Story:
         slot = self._slot()
         first = next(iter(self._reached.values()), None)
         if slot is not None and first is not None:
-            begins = timestamp(slot.planned_start_ns)
+            begins = timestamp(slot.planned_start_ns)[:16]
             yield _Line(first.created_at_ns, f"planned for {begins}: {slot.title}, {slot.technician}")
         told = {
             TaskState.ACCEPTED: "accepted by {technician}",
