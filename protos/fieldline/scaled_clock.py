@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Self
 
-__all__ = ["ScaledClock"]
+import pydantic
+
+__all__ = ["ClockText", "ScaledClock"]
 
 _SCALE_MAX = 1e6
 _NS_MAX = 1 << 62
@@ -48,3 +50,13 @@ class ScaledClock:
     def wall_at(self, plant_ns: int) -> int:
         """When, by the wall, this clock says `plant_ns`."""
         return self.wall_ns + round((plant_ns - self.plant_ns) / self.scale)
+
+
+def _check(text: str) -> str:
+    if text:
+        ScaledClock.parse(text)
+    return text
+
+
+ClockText = Annotated[str, pydantic.AfterValidator(_check)]
+"""A setting that names a clock: empty for the wall's, else `wall_ns,plant_ns,scale`."""

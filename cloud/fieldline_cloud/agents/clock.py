@@ -5,27 +5,14 @@ Waiting stays in real time: ticks, saves and retries are about this machine and 
 
 import time
 from collections.abc import Callable
-from typing import Annotated
-
-import pydantic
 
 from fieldline.scaled_clock import ScaledClock
 
-__all__ = ["ClockText", "ScaledClock", "clock_of"]
-
-
-def _check(text: str) -> str:
-    if text:
-        ScaledClock.parse(text)
-    return text
-
-
-ClockText = Annotated[str, pydantic.AfterValidator(_check)]
-"""The setting `clock`: empty for the wall's, else `wall_ns,plant_ns,scale`."""
+__all__ = ["ScaledClock", "clock_of"]
 
 
 def clock_of(text: str, *, wall_ns: Callable[[], int] = time.time_ns) -> Callable[[], int]:
-    """What tells the time in Unix nanoseconds, as the setting says. ValueError if it is no clock."""
+    """What tells the time in Unix nanoseconds, as a setting of type ClockText says. ValueError if it is no clock."""
     if not text:
         return wall_ns
     clock = ScaledClock.parse(text)

@@ -3,8 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
-from fieldline.scaled_clock import ScaledClock
+from fieldline.scaled_clock import ClockText, ScaledClock
 
 NOW_NS = 1_767_571_200_000_000_000
 MOMENTS = st.integers(0, 1 << 61)
@@ -48,3 +49,12 @@ def test_it_never_runs_backwards(clock: ScaledClock, one: int, other: int) -> No
 def test_what_is_no_clock_is_refused_with_the_cure(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         ScaledClock.parse(text)
+
+
+def test_a_setting_may_name_a_clock_or_none_and_nothing_else() -> None:
+    setting = TypeAdapter(ClockText)
+
+    assert setting.validate_python("") == ""
+    assert setting.validate_python("1,2,3") == "1,2,3"
+    with pytest.raises(ValidationError, match="is no clock"):
+        setting.validate_python("soon")

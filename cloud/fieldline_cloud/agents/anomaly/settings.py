@@ -7,12 +7,12 @@ from pydantic import Field, SecretStr, field_validator
 
 from fieldline.access_settings import HubTls
 from fieldline.config import FileSettings
+from fieldline.scaled_clock import ClockText
 from fieldline.topics import check_filter, check_name
 from fieldline_cloud.agents.anomaly.alarms.settings import AlarmSettings
 from fieldline_cloud.agents.anomaly.learn_settings import LearnSettings
 from fieldline_cloud.agents.anomaly.matching import RuleBook
 from fieldline_cloud.agents.anomaly.rule_settings import RuleSettings
-from fieldline_cloud.agents.clock import ClockText
 
 __all__ = ["AnomalySettings"]
 

@@ -7,8 +7,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from fieldline.access_settings import HubTls
 from fieldline.config import FileSettings
+from fieldline.scaled_clock import ClockText
 from fieldline.topics import check_filter, check_name
-from fieldline_cloud.agents.clock import ClockText
 from fieldline_cloud.agents.maintenance.crew import Crew
 from fieldline_cloud.agents.maintenance.escalation import Step
 from fieldline_cloud.agents.maintenance.inhibit import Inhibition

@@ -10,7 +10,7 @@ import pydantic
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from fieldline.config import FileSettings
-from fieldline.scaled_clock import ScaledClock
+from fieldline.scaled_clock import ClockText, ScaledClock
 from fieldline_edge.drivers.simulator.blueprint import Blueprint, moved_signals
 from fieldline_edge.drivers.simulator.calendar_settings import CalendarSettings, SeasonSettings
 from fieldline_edge.drivers.simulator.fault_settings import CampaignSettings, FaultSettings
@@ -39,14 +39,7 @@ def _check_moment(text: str) -> str:
     return text
 
 
-def _check_clock(text: str) -> str:
-    if text:
-        ScaledClock.parse(text)
-    return text
-
-
 _Moment = Annotated[str, pydantic.AfterValidator(_check_moment)]
-_Clock = Annotated[str, pydantic.AfterValidator(_check_clock)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +84,7 @@ class PlantSettings(FileSettings):
     """Date and time at which plant time begins, like 2026-01-05T06:00:00; left out: now. No zone means UTC."""
     time_scale: float = pydantic.Field(default=1.0, gt=0, le=1e6)
     """How many seconds of plant time pass in a second."""
-    clock: _Clock = ""
+    clock: ClockText = ""
     """A clock that plant and agents share, as wall_ns,plant_ns,scale; it takes the place of start and time_scale."""
     calendars: dict[str, CalendarSettings] = pydantic.Field(default_factory=dict)
     """Calendars by name: shifts, breaks and holidays for the machines that name one."""

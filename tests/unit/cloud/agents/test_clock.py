@@ -2,10 +2,7 @@
 
 import time
 
-import pytest
-from pydantic import TypeAdapter, ValidationError
-
-from fieldline_cloud.agents.clock import ClockText, clock_of
+from fieldline_cloud.agents.clock import clock_of
 
 
 def test_an_agent_goes_by_the_wall_unless_it_is_told_otherwise() -> None:
@@ -18,11 +15,3 @@ def test_an_agent_of_a_simulated_plant_goes_by_the_plant() -> None:
 
     assert now_ns() == 500
     assert now_ns() == 1_100
-
-
-def test_a_setting_that_is_no_clock_is_refused() -> None:
-    setting = TypeAdapter(ClockText)
-
-    assert setting.validate_python("") == ""
-    with pytest.raises(ValidationError, match="is no clock"):
-        setting.validate_python("soon")
