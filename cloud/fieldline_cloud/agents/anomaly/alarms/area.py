@@ -2,13 +2,16 @@
 
 After ISA-18.2 and EEMUA 191 a flood begins with more than 10 alarms in 10 minutes and ends with fewer than 5. Time is
 that of arrival: it is the operator's load that counts. Everything is counted in slices, so memory is bounded.
+
+Alarms of one cause at one device are one thing to look at, and count once: a device of 20 tags that falls silent is no
+flood.
 """
 
 from collections import deque
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fieldline.model import DeviceId, Severity
+from fieldline.model import Alert, DeviceId, Severity
 from fieldline_cloud.agents.anomaly.state import Change
 
 __all__ = ["AREA_TAG", "Area", "AreaFigures", "FloodSpec"]
@@ -56,6 +59,7 @@ class Area:
     """Counts what is raised in one area."""
 
     __slots__ = (
+        "_leads",
         "_periods",
         "_since_ns",
         "_slices",
@@ -76,6 +80,7 @@ class Area:
         """Raisings of the last ten minutes, when somebody looked last."""
         self.raised_at_ns = 0
         self._since_ns = self._stepped_ns = now_ns
+        self._leads: dict[str, tuple[str, int]] = {}  # by device and cause: the alarm that led, and when
         self._slices: deque[list[int]] = deque()  # [number of the 10 s, raisings]
         self._periods: deque[list[int]] = deque()  # [number of the 10 min, info, warning, critical, ns in flood]
 
@@ -83,6 +88,14 @@ class Area:
     def name(self) -> str:
         """`site/area`."""
         return f"{self.device.site}/{self.device.area}"
+
+    def leads(self, alert: Alert, now_ns: int) -> bool:
+        """Whether it adds to the load: within ten minutes of an alarm another one of its device and cause does not."""
+        old_ns = now_ns - TEN_MINUTES_NS
+        for group in [group for group, (_, at_ns) in self._leads.items() if not old_ns < at_ns <= now_ns]:
+            del self._leads[group]
+        lead, _ = self._leads.setdefault(alert.group, (alert.fingerprint, now_ns))
+        return lead == alert.fingerprint
 
     def raised(self, severity: Severity, now_ns: int) -> None:
         """Something was raised that the operator sees, or would see were it not held back."""

@@ -61,7 +61,8 @@ class AlarmBoard:
         if is_held:
             self._stats.alarms_held_back += 1
             record.unseen = latch  # nobody has seen it: it must not go unseen if it latches
-        if is_held or any(told.state is AlertState.RAISED for told in found):
+        is_raised = is_held or any(told.state is AlertState.RAISED for told in found)
+        if is_raised and area.leads(alert, now_ns):
             area.raised(alert.severity, now_ns)
             self.changed.add((area.device, AREA_TAG))
         return found + self._look_at(area, now_ns)

@@ -57,6 +57,14 @@ def test_more_than_ten_alarms_in_ten_minutes_are_a_flood_with_an_alert_of_its_ow
     assert decode_alert(encode_alert(last[1])) == last[1]
 
 
+def test_a_device_of_many_tags_that_falls_silent_is_one_thing_and_no_flood() -> None:
+    alarms = board()
+    silent = [replace(alert(1, number), tag=f"t{number}", rule="stale", cause="no_data") for number in range(30)]
+    assert {state for one in silent for _, state in told(begin(alarms, one))} == {RAISED}
+    assert told(begin(alarms, alert(2, 40))) == [("pump-2", RAISED)]
+    assert health(alarms, T0 + 60 * SECOND).areas[0].last_10_min == 2
+
+
 def test_ten_alarms_over_a_longer_time_are_none() -> None:
     alarms = board()
     said = [one for number in range(40) for one in begin(alarms, alert(number, number * 61))]
