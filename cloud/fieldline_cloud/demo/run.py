@@ -71,7 +71,8 @@ async def run_demo(
             await _observe(watcher, processes, chosen, duration_s, console, stopped)
             duration = time.monotonic() - began_s
             # In this order nothing can still be on its way: the gateway hands over what it has before it ends.
-            await processes.stop(["edge", "mill-edge"])
+            # Who raises alerts ends first: a plant that is being taken down is not silent.
+            await processes.stop(["anomaly", "mill-anomaly", "edge", "mill-edge"])
             spools = [await asyncio.to_thread(_spool_status, spool) for spool in chosen.spools]
             await watcher.caught_up(sum(int(each["readings_polled"]) for each in spools), timeout_s=_CATCH_UP_S)
             return build(watcher.ledger, spools, _faults(chosen.truth), watcher.story, duration_s=duration)
