@@ -102,9 +102,9 @@ def long_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 
 def test_ports_that_are_taken_are_replaced_by_others_and_ctrl_c_ends_everything(long_run: Run, tmp_path: Path) -> None:
+    taken = next(iter(long_run.children().values()))
     run = start(tmp_path / "data")
     told = run.wait_until_all_run()
-    taken = next(iter(long_run.children().values()))
     wait_until_readings_are_stored(told["FIELDLINE_EDGE_METRICS_PORT"])
 
     run.process.send_signal(signal.SIGINT)

@@ -99,11 +99,6 @@ def plan(config: Path, data: Path, ports: dict[str, int], broker: str, *, now_ns
 
     children = (
         Child("mqtt-broker", (broker, "-c", str(data / "nats.conf")), ports["PLANT_MQTT_PORT"]),
-        Child(
-            "plant",
-            fieldline("simulate", config / "plant.yaml", "--truth", truth),
-            ports["PLANT_MODBUS_PORT"],
-        ),
         Child("hub", fieldline("hub", config / "hub.yaml"), ports["FIELDLINE_HUB_PORT"]),
         Child("anomaly", fieldline("agent", "anomaly", config / "anomaly.yaml")),
         Child("maintenance", fieldline("agent", "maintenance", config / "maintenance.yaml")),
@@ -111,11 +106,16 @@ def plan(config: Path, data: Path, ports: dict[str, int], broker: str, *, now_ns
         Child("mill-prognosis", fieldline("agent", "prognosis", mill / "prognosis.yaml")),
         Child("mill-maintenance", fieldline("agent", "maintenance", mill / "maintenance.yaml")),
         Child("mill-edge", gateway(mill / "gateway.yaml"), ports["MILL_EDGE_METRICS_PORT"]),
-        # As late as can be, for its days begin to pass at once.
+        # The plants as late as can be, for their time begins to pass at once.
         Child(
             "mill-plant",
             fieldline("simulate", mill / "plant.yaml", "--truth", mill_truth),
             ports["MILL_CONTROL_PORT"],
+        ),
+        Child(
+            "plant",
+            fieldline("simulate", config / "plant.yaml", "--truth", truth),
+            ports["PLANT_MODBUS_PORT"],
         ),
         Child("edge", gateway(config / "gateway.yaml"), ports["FIELDLINE_EDGE_METRICS_PORT"]),
     )

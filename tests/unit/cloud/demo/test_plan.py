@@ -25,9 +25,8 @@ def configurations() -> str:
 def test_who_is_needed_starts_before_who_needs_it(planned: Plan) -> None:
     names = [child.name for child in planned.children]
 
-    site = ["mqtt-broker", "plant", "hub", "anomaly", "maintenance"]
     mill = ["mill-anomaly", "mill-prognosis", "mill-maintenance", "mill-edge", "mill-plant"]
-    assert names == [*site, *mill, "edge"]
+    assert names == ["mqtt-broker", "hub", "anomaly", "maintenance", *mill, "plant", "edge"]
 
 
 def test_the_children_find_their_ports_in_the_environment(planned: Plan, tmp_path: Path) -> None:
