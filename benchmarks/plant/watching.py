@@ -1,24 +1,23 @@
 """One run of a scenario through the pure core of the anomaly agent: no hub, no disk, no clock but the plant's."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from benchmarks.plant.scenarios import Scenario
 from benchmarks.plant.scoring import Raised, Score, judge
 from fieldline.config import load
 from fieldline.model import Alert, AlertState, DeviceId, Reading
-from fieldline_cloud.agents.anomaly.monitor import Monitor
 from fieldline_cloud.agents.anomaly.rule_settings import RuleSettings
 from fieldline_cloud.agents.anomaly.settings import AnomalySettings
+from fieldline_cloud.agents.anomaly.watch import Watch
 from fieldline_edge.drivers.simulator.faults import Change, FaultEvent
 from fieldline_edge.drivers.simulator.plant import Plant
 from fieldline_edge.drivers.simulator.record import Sample, simulate
 from fieldline_edge.drivers.simulator.truth import FaultTruth
 
-__all__ = ["CONFIGS", "Core", "Run", "core_of", "watch"]
+__all__ = ["CONFIGS", "Run", "core_of", "watch"]
 
 CONFIGS = {"shipped": Path("config/anomaly.yaml"), "demo": Path("config/demo/anomaly.yaml")}
 """Rules to watch by: the starting point that everybody gets, and the limits made for the demo's machines."""
@@ -27,15 +26,10 @@ SETTLE_S = 1800.0
 """How long after the end of a fault its alerts are not false yet."""
 TICK_S = 5.0
 """Time between two looks for silent tags, in plant time: the agent takes longer pauses for its own absence."""
+FLUSH_S = 300.0
+"""Readings of so much plant time are scored together. The agent does so every 10 s, which a bench of weeks cannot wait
+for; scores do not depend on it, and an alert counts from the reading that raised it."""
 _SITE = "bench"
-
-
-class Core(Protocol):
-    """What the agent's shell asks of its core."""
-
-    def readings(self, device: DeviceId, readings: Sequence[Reading], now_ns: int) -> list[Alert]: ...
-
-    def tick(self, now_ns: int, *, live: bool) -> list[Alert]: ...
 
 
 @dataclass(slots=True)
@@ -48,7 +42,7 @@ class Run:
     agent_s: float = 0.0
 
 
-def core_of(config: str, scenario: Scenario) -> Core:
+def core_of(config: str, scenario: Scenario) -> Watch:
     """The agent's core with the rules of one of CONFIGS.
 
     Limits on silence are three sampling intervals at least, as their documentation asks for.
@@ -56,7 +50,7 @@ def core_of(config: str, scenario: Scenario) -> Core:
     settings = load(CONFIGS[config], AnomalySettings, environment={})
     rules = [_patient(rule, 3.0 * scenario.every_s) for rule in settings.rules]
     settings = settings.model_copy(update={"rules": rules})
-    return Monitor(settings.rule_book(), tags_max=settings.tags_max)
+    return Watch(settings)
 
 
 def _patient(rule: RuleSettings, after_s: float) -> RuleSettings:
@@ -65,7 +59,7 @@ def _patient(rule: RuleSettings, after_s: float) -> RuleSettings:
     return rule.model_copy(update={"stale": rule.stale.model_copy(update={"after_s": after_s})})
 
 
-def watch(scenario: Scenario, cores: Mapping[str, Core]) -> dict[str, Run]:
+def watch(scenario: Scenario, cores: Mapping[str, Watch]) -> dict[str, Run]:
     """Run `scenario` under the eyes of each of `cores`; what each made of it, by the same names."""
     plant = Plant(scenario.settings)
     begin_ns = round(plant.start_s * 1e9)
@@ -77,13 +71,21 @@ def watch(scenario: Scenario, cores: Mapping[str, Core]) -> dict[str, Run]:
         faults += [_truth(event) for event in events if event.change is Change.START]
         frames = [(_device(sample), _readings(sample)) for sample in samples]
         readings += sum(len(each) for _, each in frames)
+        is_last = now_s >= scenario.duration_s
         for name, core in cores.items():
             began_s = time.perf_counter()
-            alerts = _ticks(core, begin_ns, now_s - scenario.every_s, now_s)
-            for device, each in frames:
-                alerts += core.readings(device, each, begin_ns + round(now_s * 1e9))
+            silent = _ticks(core, begin_ns, now_s - scenario.every_s, now_s)
+            now_ns = begin_ns + round(now_s * 1e9)
+            alerts = [alert for device, each in frames for alert in core.readings(device, each, now_ns)]
+            if is_last or now_s % FLUSH_S < scenario.every_s:
+                alerts += core.flush(now_ns)
             runs[name].agent_s += time.perf_counter() - began_s
-            runs[name].raised += _raised(alerts, now_s)
+            runs[name].raised += [_raised(alert, now_s) for alert in silent if alert.state is AlertState.RAISED]
+            runs[name].raised += [
+                _raised(alert, (alert.raised_at_ns - begin_ns) / 1e9)
+                for alert in alerts
+                if alert.state is AlertState.RAISED
+            ]
     models = {name: each.placed.model for name, each in plant.machines.items()}
     for run in runs.values():
         run.readings = readings
@@ -111,19 +113,17 @@ def _moments(scenario: Scenario, plant: Plant) -> Iterator[tuple[list[Sample], l
         yield samples, events
 
 
-def _ticks(core: Core, begin_ns: int, from_s: float, until_s: float) -> list[Alert]:
+def _ticks(core: Watch, begin_ns: int, from_s: float, until_s: float) -> list[Alert]:
     """The ticks after `from_s` up to `until_s`, which come before the readings of that moment."""
     alerts: list[Alert] = []
     count = max(round((until_s - from_s) / TICK_S), 1)
     for tick in range(1, count + 1):
-        alerts += core.tick(begin_ns + round((from_s + tick * (until_s - from_s) / count) * 1e9), live=True)
+        alerts += core.monitor.tick(begin_ns + round((from_s + tick * (until_s - from_s) / count) * 1e9), live=True)
     return alerts
 
 
-def _raised(alerts: Iterable[Alert], at_s: float) -> Iterator[Raised]:
-    for alert in alerts:
-        if alert.state is AlertState.RAISED:
-            yield Raised(alert.device.device, alert.tag, alert.rule, at_s, alert.cause, alert.message)
+def _raised(alert: Alert, at_s: float) -> Raised:
+    return Raised(alert.device.device, alert.tag, alert.rule, at_s, alert.cause, alert.message)
 
 
 def _device(sample: Sample) -> DeviceId:
