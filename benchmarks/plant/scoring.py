@@ -123,12 +123,12 @@ def judge(
 ) -> Score:
     """Score one run of `end_s` seconds. `models` are its machines by name, `fed_by` the meter of those that have one.
 
-    An alert within two faults of its machine belongs to the later one.
+    An alert within two faults of its machine belongs to the later one; what is about no machine is not counted.
     """
     ordered = sorted(faults, key=lambda each: each.start_s)
     mine: dict[int, list[Raised]] = {each.number: [] for each in ordered}
     false, consequences = [], []
-    for alert in sorted(raised, key=lambda each: each.at_s):
+    for alert in sorted((each for each in raised if each.machine in models), key=lambda each: each.at_s):
         own = [each for each in ordered if each.machine == alert.machine and _about(each, alert.at_s, settle_s)]
         if own:
             mine[own[-1].number].append(alert)
