@@ -32,6 +32,8 @@ def main() -> None:
             print(f"    {found.rule} on {found.tag}: {found.message}")
     print(f"{len(score.false)} false in {score.device_days:g} device-days ({score.false_per_device_day:.3f} a day):")
     _list(score.false)
+    days = Counter(int(each.at_s // 86_400.0) + 1 for each in score.false)
+    print(f"    by day: {', '.join(f'{day}: {days[day]}' for day in sorted(days))}")
     print(f"{len(score.consequences)} on meters of faulty machines; {run.readings} readings,", end=" ")
     print(f"{1e6 * run.agent_s / run.readings:.2f} us each")
 
