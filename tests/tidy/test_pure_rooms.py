@@ -157,6 +157,7 @@ PURE = [
     "cloud/fieldline_cloud/agents/anomaly/matching.py",
     "cloud/fieldline_cloud/agents/anomaly/monitor.py",
     "cloud/fieldline_cloud/agents/anomaly/rule_settings.py",
+    "cloud/fieldline_cloud/agents/anomaly/zone_settings.py",
     "cloud/fieldline_cloud/agents/anomaly/rules/*.py",
     "cloud/fieldline_cloud/agents/anomaly/settings.py",
     "cloud/fieldline_cloud/agents/anomaly/state.py",

@@ -17,6 +17,8 @@ from fieldline_cloud.agents.anomaly.rules.quality import QualityRule
 from fieldline_cloud.agents.anomaly.rules.rate import Rate
 from fieldline_cloud.agents.anomaly.rules.stale import Stale
 from fieldline_cloud.agents.anomaly.suppression import Suppress
+from fieldline_cloud.agents.anomaly.zone_settings import ZoneSettings
+from fieldline_cloud.detectors.vibration import mm_per_s
 
 __all__ = [
     "DeviationSettings",
@@ -347,6 +349,8 @@ class RuleSettings(Settings):
     """Which tags this is for."""
     range: RangeSettings | None = None
     """Limits on the value."""
+    zones: ZoneSettings | None = None
+    """Limits on a vibration from what the machine is, instead of `range`."""
     rate: RateSettings | None = None
     """Limit on the rate of change."""
     flatline: FlatlineSettings | None = None
@@ -373,8 +377,12 @@ class RuleSettings(Settings):
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if not (self.without or self.suppress_while or any(getattr(self, kind) for kind in KINDS)):
-            raise ValueError(f"has no rule; add {', '.join(KINDS)}, suppress_while or without")
+        if not (self.without or self.suppress_while or self.zones or any(getattr(self, kind) for kind in KINDS)):
+            raise ValueError(f"has no rule; add {', '.join(KINDS)}, zones, suppress_while or without")
+        if self.zones and (self.range or "range" in self.without):
+            raise ValueError("has zones and range; zones are limits on the value as well: keep one of the two")
+        if self.zones:
+            mm_per_s(self.unit or "mm/s")
         for kind in self.without:
             if getattr(self, kind) is not None:
                 raise ValueError(f"has {kind} and is without {kind}; keep one of the two")
@@ -382,10 +390,11 @@ class RuleSettings(Settings):
 
     def build(self) -> RuleEntry:
         """The entry of the rule book these settings describe."""
+        limits = self.range or self.zones
         return RuleEntry(
             pattern=TagPattern(self.match.device, self.match.tag),
             rules=RuleSet(
-                range=self.range.build(self.cause, self.unit) if self.range else None,
+                range=limits.build(self.cause, self.unit) if limits else None,
                 rate=self.rate.build(self.cause, self.unit) if self.rate else None,
                 flatline=self.flatline.build(self.unit) if self.flatline else None,
                 deviation=self.deviation.build(self.cause, self.unit) if self.deviation else None,
