@@ -28,8 +28,8 @@ def demo(
     """Run the demo plant: simulated machines on real Modbus TCP and MQTT, a gateway, the hub and its agents.
 
     About 10 s after the start a bearing begins to fail; within seconds an alert is raised, and a technician has a task.
-    Beside it runs a mill in time lapse, a shift in a second: a bearing is found days before it fails, the repair is
-    planned, done, and verified by the signal. A run of at least 20 s goes on up to 20 s longer until that is told.
+    Beside it runs a mill in time lapse, four hours in a second: a bearing is found days before it fails, the repair is
+    planned, done, and verified by the signal. A run of at least 25 s goes on up to 20 s longer until that is told.
 
     Example: `fieldline demo --duration 30 --report report.json`
 

@@ -17,7 +17,8 @@ __all__ = ["Crew", "next_order"]
 log = logging.getLogger(__name__)
 
 _LOOK_S = 0.1
-_TIMEOUT_S = 5.0
+_TIMEOUT_S = 2.0
+"""Eight hours at the mill: asking again is better than waiting longer."""
 
 
 def next_order(task: Task, now_ns: int) -> str | None:

@@ -18,8 +18,8 @@ DEFAULT_PORTS = {
     "MILL_CONTROL_PORT": 5021,
     "MILL_EDGE_METRICS_PORT": 9466,
 }
-MILL_SCALE = 28_800.0
-"""How many seconds pass at the mill in one: a shift of eight hours."""
+MILL_SCALE = 14_400.0
+"""How many seconds pass at the mill in one: half a shift, four hours."""
 MILL_START_NS = 1_767_592_800_000_000_000
 """Where the time of the mill begins: Monday, 5 January 2026, 06:00 UTC."""
 

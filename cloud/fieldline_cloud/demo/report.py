@@ -11,7 +11,7 @@ from fieldline_cloud.demo.truth import TrueFault
 
 __all__ = ["STORY_S", "build", "verdict"]
 
-STORY_S = 20.0
+STORY_S = 25.0
 """Runs that are shorter cannot tell the whole story of the mill, and are not judged by it."""
 
 

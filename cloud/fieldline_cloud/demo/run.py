@@ -31,7 +31,7 @@ __all__ = ["find_broker", "run_demo"]
 _REFRESH_S = 0.25
 _CATCH_UP_S = 10.0
 _STORY_OVERTIME_S = 20.0
-"""How long a run of at least 20 s goes on beyond its time on a busy machine, for the story of the mill to end."""
+"""How long a run of at least STORY_S goes on beyond its time on a busy machine, for the story of the mill to end."""
 _FILES = (
     *("plant.yaml", "gateway.yaml", "hub.yaml", "anomaly.yaml", "maintenance.yaml"),
     *(f"mill/{name}.yaml" for name in ("plant", "gateway", "anomaly", "prognosis", "maintenance")),

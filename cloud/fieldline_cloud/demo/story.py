@@ -40,6 +40,7 @@ class Story:
         self.lives_h: list[tuple[int, float]] = []
         """The remaining life that was foretold, and when."""
         self._reached: dict[TaskState, Task] = {}
+        self._planned: Task | None = None
 
     def note_alert(self, alert: Alert) -> None:
         """An alert of some device."""
@@ -54,6 +55,8 @@ class Story:
         if known is None or task.revision > known.revision:
             self.tasks[task.id] = task
             self._reached.setdefault(task.state, task)
+            if self._planned is None and task.planned_start_ns:
+                self._planned = task
 
     def note_prognosis(self, device: str, readings: Sequence[Reading]) -> None:
         """Readings of the prognosis agent."""
@@ -75,6 +78,15 @@ class Story:
             return None
         return (self.fault.failure_ns - self.found.raised_at_ns) / _HOUR_NS
 
+    @property
+    def _failure_ns(self) -> int | None:
+        return self.fault.failure_ns if self.fault is not None else None
+
+    @property
+    def _is_repaired_in_time(self) -> bool:
+        done = self._reached.get(TaskState.DONE)
+        return done is not None and (self._failure_ns is None or _changed_ns(done) < self._failure_ns)
+
     def report(self) -> dict[str, Any]:
         """What a report says of it: None where it did not come so far."""
         slot = self._slot()
@@ -93,14 +105,18 @@ class Story:
         return [(line.at_ns, line.text) for line in self._lines()]
 
     def _slot(self) -> Task | None:
-        """The task with the slot that the work was accepted in, or the one it has now."""
+        """The task with the slot that the work was accepted in, or the first it got."""
         accepted = self._reached.get(TaskState.ACCEPTED)
         if accepted is not None and accepted.planned_start_ns:
             return accepted
-        return next((task for task in self.tasks.values() if task.planned_start_ns), None)
+        return self._planned
 
     def _lines(self) -> list[_Line]:
-        return sorted(self._told(), key=lambda line: line.at_ns)
+        lines = list(self._told())
+        failure_ns = self._failure_ns
+        if failure_ns is not None and any(line.at_ns >= failure_ns for line in lines) and not self._is_repaired_in_time:
+            lines.append(_Line(failure_ns, f"the bearing of {self.device} fails; the machine stands still"))
+        return sorted(lines, key=lambda line: line.at_ns)
 
     def _told(self) -> Iterable[_Line]:
         if self.fault is not None:
@@ -116,10 +132,9 @@ class Story:
 
     def _of_task(self) -> Iterable[_Line]:
         slot = self._slot()
-        first = next(iter(self._reached.values()), None)
-        if slot is not None and first is not None:
+        if slot is not None and self._planned is not None:
             begins = timestamp(slot.planned_start_ns)[:16]
-            yield _Line(first.created_at_ns, f"planned for {begins}: {slot.title}, {slot.technician}")
+            yield _Line(_changed_ns(self._planned), f"planned for {begins}: {slot.title}, {slot.technician}")
         told = {
             TaskState.ACCEPTED: "accepted by {technician}",
             TaskState.IN_PROGRESS: "{technician} is at work",
@@ -129,7 +144,7 @@ class Story:
         for state, text in told.items():
             task = self._reached.get(state)
             if task is not None:
-                yield _Line(task.changed_at_ns or task.created_at_ns, text.format(technician=task.technician))
+                yield _Line(_changed_ns(task), text.format(technician=task.technician))
 
     def problems(self) -> list[str]:
         """What did not come as promised, one sentence each; none is a good end."""
@@ -138,8 +153,8 @@ class Story:
         early_h = self.found_before_failure_h
         if early_h is None:
             return [f"the wearing bearing of {self.device} was not found; give it at least 30 s"]
-        problems = []
-        if early_h < _EARLY_H_MIN:
+        problems = list(self._too_late())
+        if 0.0 <= early_h < _EARLY_H_MIN:
             problems.append(f"the bearing of {self.device} was found {early_h:.1f} h before its failure, not days")
         slot = self._slot()
         if slot is None or not slot.technician:
@@ -148,3 +163,22 @@ class Story:
             state = next(iter(sorted(task.state.value for task in self.tasks.values())))
             problems.append(f"the repair of {self.device} was not verified, it is {state}; give it at least 30 s")
         return problems
+
+    def _too_late(self) -> Iterable[str]:
+        """The steps that came only after the machine had failed."""
+        failure_ns = self._failure_ns
+        if failure_ns is None:
+            return
+        done = self._reached.get(TaskState.DONE)
+        steps = (
+            (f"the bearing of {self.device} was found", self.found.raised_at_ns if self.found else 0),
+            (f"the repair of {self.device} got its slot", _changed_ns(self._planned) if self._planned else 0),
+            (f"the repair of {self.device} was done", _changed_ns(done) if done else 0),
+        )
+        for text, at_ns in steps:
+            if at_ns >= failure_ns:
+                yield f"{text} {(at_ns - failure_ns) / _HOUR_NS:.1f} h after its failure"
+
+
+def _changed_ns(task: Task) -> int:
+    return task.changed_at_ns or task.created_at_ns

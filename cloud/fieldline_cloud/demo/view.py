@@ -102,7 +102,7 @@ def _time_lapse(story: Story, mill_now_ns: int) -> Panel:
     if story.lives_h and not story.is_over:
         at_ns, life_h = story.lives_h[-1]
         table.add_row(Text(_day(at_ns), style="dim"), Text(f"remaining life of its bearing: {life_h / 24.0:.1f} days"))
-    title = f"time lapse: the mill, {_day(mill_now_ns)} (a shift of eight hours a second)"
+    title = f"time lapse: the mill, {_day(mill_now_ns)} (four hours a second)"
     return Panel(table, title=title, border_style="green" if story.is_over else "blue")
 
 

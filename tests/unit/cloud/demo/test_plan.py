@@ -63,7 +63,7 @@ def test_the_clock_of_the_mill_begins_with_the_demo_on_a_monday_morning_and_a_sh
 
     assert clock == ScaledClock.parse(planned.environment["FIELDLINE_CLOCK"])
     assert clock.at(NOW_NS) == MILL_START_NS
-    assert clock.at(NOW_NS + 10**9) - MILL_START_NS == MILL_SCALE * 10**9 == 8 * 3600 * 10**9
+    assert clock.at(NOW_NS + 10**9) - MILL_START_NS == MILL_SCALE * 10**9 == 4 * 3600 * 10**9
 
 
 def test_ports_are_all_different_and_free() -> None:

@@ -82,9 +82,44 @@ def test_a_repair_that_the_signal_has_not_proved_is_a_problem(state: TaskState) 
 
 def test_a_bearing_found_hours_before_its_failure_is_found_too_late() -> None:
     story = told(TaskState.VERIFIED)
-    story.fault = replace(FAULT, failure_ns=ALERT.raised_at_ns + 5 * HOUR_NS)
+    story.fault = replace(FAULT, failure_ns=ALERT.raised_at_ns + 7 * HOUR_NS)
 
-    assert story.problems() == [f"the bearing of {DEVICE} was found 5.0 h before its failure, not days"]
+    assert story.problems() == [f"the bearing of {DEVICE} was found 7.0 h before its failure, not days"]
+
+
+@pytest.mark.parametrize(
+    ("failure_h", "late"),
+    [
+        (96.0, []),
+        (94.5, ["the repair of {} was done 0.5 h after its failure"]),
+        (
+            91.5,
+            [
+                "the repair of {} got its slot 0.5 h after its failure",
+                "the repair of {} was done 3.5 h after its failure",
+            ],
+        ),
+        (
+            89.0,
+            [
+                "the bearing of {} was found 1.0 h after its failure",
+                "the repair of {} got its slot 3.0 h after its failure",
+                "the repair of {} was done 6.0 h after its failure",
+            ],
+        ),
+    ],
+)
+def test_what_comes_only_after_the_failure_is_a_problem_and_the_story_says_that_the_machine_failed(
+    failure_h: float, late: list[str]
+) -> None:
+    story = told(TaskState.VERIFIED)
+    story.fault = replace(FAULT, failure_ns=BEGAN_NS + round(failure_h * HOUR_NS))
+
+    assert [problem for problem in story.problems() if "after its failure" in problem] == [
+        text.format(DEVICE) for text in late
+    ]
+    fails = [at_ns for at_ns, text in story.lines() if text.startswith(f"the bearing of {DEVICE} fails")]
+    assert fails == ([story.fault.failure_ns] if late else [])
 
 
 def test_a_fault_that_nobody_found_and_one_that_never_came_are_problems() -> None:
