@@ -16,7 +16,7 @@ from fieldline_cloud.demo.plan import Child
 
 __all__ = ["Processes"]
 
-_READY_TIMEOUT_S = 30.0
+_READY_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 8.0
 _PR_SET_PDEATHSIG = 1
 

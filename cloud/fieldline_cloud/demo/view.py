@@ -22,14 +22,16 @@ _TASKS_SHOWN = 6
 def render(
     ledger: Ledger, edge: Mapping[str, float], story: Story, *, elapsed_s: float, now_s: float, mill_now_ns: int
 ) -> RenderableType:
-    """One picture of the plant. `edge` holds the samples of the gateway's /metrics page."""
+    """One picture of the plant. `edge` holds the samples of the gateway's /metrics page.
+
+    What a low terminal cuts off at the end is what can be spared.
+    """
     return Group(
         _traffic(ledger, edge, elapsed_s, now_s),
-        _devices(ledger),
         _alerts(ledger),
         _tasks(ledger),
         _time_lapse(story, mill_now_ns),
-        Text(" Ctrl-C ends the demo and everything it started", style="dim"),
+        _devices(ledger),
     )
 
 
@@ -51,16 +53,19 @@ def _traffic(ledger: Ledger, edge: Mapping[str, float], elapsed_s: float, now_s:
         table.add_column(justify="center")
     table.add_row(*(Text(name, style="dim") for name, _ in parts))
     table.add_row(*(Text(value, style="bold") for _, value in parts))
-    return Panel(table, title="Fieldline demo plant", border_style="blue")
+    hint = "Ctrl-C ends the demo and everything it started"
+    return Panel(table, title="Fieldline demo plant", subtitle=hint, border_style="blue")
 
 
 def _devices(ledger: Ledger) -> Panel:
     table = Table(box=None, expand=True, pad_edge=False)
     table.add_column("device", style="bold", no_wrap=True)
-    table.add_column("last values", ratio=1, overflow="fold")
+    table.add_column("last values, those with an alert first", ratio=1, no_wrap=True, overflow="ellipsis")
+    alerted = {(str(alert.device), alert.tag) for alert in ledger.raised()}
     for device, readings in sorted(ledger.last.items()):
         values = Text()
-        for tag, reading in readings.items():
+        for tag in sorted(readings, key=lambda name: (device, name) not in alerted):
+            reading = readings[tag]
             values.append(f"{tag} ", style="dim")
             values.append(f"{_value(reading)}  ", style="" if reading.quality.is_good else "red")
         table.add_row(device, values)

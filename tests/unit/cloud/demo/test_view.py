@@ -4,11 +4,11 @@ import io
 
 from rich.console import Console
 
-from fieldline.model import TaskState
+from fieldline.model import Reading, TaskState
 from fieldline_cloud.demo.ledger import Ledger
 from fieldline_cloud.demo.story import Story
 from fieldline_cloud.demo.view import render
-from tests.unit.cloud.demo.test_story import BEGAN_NS, HOUR_NS, told
+from tests.unit.cloud.demo.test_story import ALERT, BEGAN_NS, HOUR_NS, told
 
 
 def picture(story: Story) -> str:
@@ -31,3 +31,17 @@ def test_until_then_it_says_how_long_the_bearing_has_left() -> None:
 
 def test_before_anything_has_happened_there_is_a_picture_as_well() -> None:
     assert "none: the plant is well" in picture(Story("mill/hall-c/pump-7"))
+
+
+def test_a_device_has_one_line_and_what_an_alert_is_about_comes_first_in_it() -> None:
+    ledger, device = Ledger(), str(ALERT.device)
+    ledger.last[device] = {f"tag_{number}": Reading(f"tag_{number}", 1, 1.0) for number in range(30)}
+    ledger.last[device][ALERT.tag] = Reading(ALERT.tag, 1, 7.25)
+    ledger.note_alert(ALERT)
+    console = Console(width=120, record=True, file=io.StringIO())
+
+    console.print(render(ledger, {}, Story(device), elapsed_s=3.0, now_s=3.0, mill_now_ns=BEGAN_NS))
+
+    (line,) = (line for line in console.export_text().splitlines() if "tag_0" in line)
+    assert f"{device}  {ALERT.tag} 7.25  tag_0 1.00" in line
+    assert "…" in line
