@@ -109,7 +109,7 @@ def prognosis(
 
     start_logging(log_level)
     settings = _with_options(load(config, PrognosisSettings), hub, data)
-    running = PrognosisAgent(settings)
+    running = PrognosisAgent(settings, now_ns=clock_of(settings.clock))
     forecaster = running.forecaster
     gauges = {"tags": lambda: forecaster.tags, "prognoses_standing": lambda: forecaster.standing}
     access = hub_access(settings.hub_tls, settings.hub_token)

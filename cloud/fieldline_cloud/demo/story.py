@@ -72,6 +72,11 @@ class Story:
         return TaskState.VERIFIED in self._reached
 
     @property
+    def is_repaired(self) -> bool:
+        """Whether the work is done, proved or not."""
+        return TaskState.DONE in self._reached
+
+    @property
     def found_before_failure_h(self) -> float | None:
         """How long before the failure that was to come the first alert was raised; None before both are known."""
         if self.found is None or self.fault is None or self.fault.failure_ns is None:

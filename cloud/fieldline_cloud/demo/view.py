@@ -104,7 +104,7 @@ def _time_lapse(story: Story, mill_now_ns: int) -> Panel:
     for at_ns, text in story.lines():
         style = "green" if text.startswith("verified") else "yellow" if text.startswith("found") else ""
         table.add_row(Text(_day(at_ns), style="dim"), Text(text, style=style))
-    if story.lives_h and not story.is_over:
+    if story.lives_h and not story.is_repaired:
         at_ns, life_h = story.lives_h[-1]
         table.add_row(Text(_day(at_ns), style="dim"), Text(f"remaining life of its bearing: {life_h / 24.0:.1f} days"))
     title = f"time lapse: the mill, {_day(mill_now_ns)} (four hours a second)"

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from fieldline.access_settings import HubTls
 from fieldline.config import FileSettings, Settings
+from fieldline.scaled_clock import ClockText
 from fieldline.topics import check_filter, check_name
 from fieldline_cloud.agents.anomaly.matching import TagPattern, check_pattern
 from fieldline_cloud.agents.prognosis.forecaster import Wear
@@ -76,6 +77,8 @@ class PrognosisSettings(FileSettings):
     """Folder of the agent's own state (prognosis.db)."""
     name: str = "prognosis"
     """Name at the hub, and of the durable subscription: agents with different entries need different names."""
+    clock: ClockText = ""
+    """Clock of a simulated plant, as wall_ns,plant_ns,scale; empty: the wall's."""
     subscribe: str = "readings/#"
     """Which readings to follow, as a topic filter."""
     tags_max: Annotated[int, Field(ge=1, le=100_000)] = 10_000

@@ -27,6 +27,7 @@ def test_it_tells_the_story_of_the_mill_and_what_day_it_is_there() -> None:
 
 def test_until_then_it_says_how_long_the_bearing_has_left() -> None:
     assert "remaining life of its bearing: 3.0 days" in picture(told(TaskState.ACCEPTED))
+    assert "remaining life" not in picture(told(TaskState.DONE))
 
 
 def test_before_anything_has_happened_there_is_a_picture_as_well() -> None:

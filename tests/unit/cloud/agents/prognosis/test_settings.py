@@ -6,6 +6,7 @@ import pytest
 
 from fieldline.config import load, loads
 from fieldline.errors import ConfigError
+from fieldline_cloud.agents.clock import clock_of
 from fieldline_cloud.agents.prognosis.settings import PrognosisSettings
 from tests.unit.cloud.agents.doubles import PUMP
 
@@ -35,6 +36,16 @@ def test_a_wrong_entry_is_refused_with_its_line_and_cure(text: str, said: str) -
         loads("kind: prognosis\ntags:\n" + text, PrognosisSettings, name="p.yaml")
 
     assert str(caught.value).startswith("p.yaml:3:")
+
+
+def test_it_may_live_by_the_clock_of_a_simulated_plant() -> None:
+    text = "kind: prognosis\nclock: {}\ntags:\n  - {{match: {{tag: x}}, limit: 5}}\n"
+
+    settings = loads(text.format('"1000,5000,60"'), PrognosisSettings, name="p.yaml")
+
+    assert clock_of(settings.clock, wall_ns=lambda: 1_010)() == 5_600
+    with pytest.raises(ConfigError, match="is no clock"):
+        loads(text.format('"noon"'), PrognosisSettings, name="p.yaml")
 
 
 def test_the_readme_names_every_key() -> None:
