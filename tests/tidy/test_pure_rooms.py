@@ -165,6 +165,7 @@ PURE = [
     "cloud/fieldline_cloud/agents/anomaly/suppression.py",
     "cloud/fieldline_cloud/agents/anomaly/tag.py",
     "cloud/fieldline_cloud/agents/anomaly/watch.py",
+    "cloud/fieldline_cloud/agents/tag_pattern.py",
     "cloud/fieldline_cloud/agents/maintenance/book.py",
     "cloud/fieldline_cloud/agents/maintenance/calendar.py",
     "cloud/fieldline_cloud/agents/maintenance/crew.py",

@@ -26,10 +26,11 @@ from fieldline_cloud.agents.anomaly.handover import Handover
 from fieldline_cloud.agents.anomaly.learned.thresholds import Outcome
 from fieldline_cloud.agents.anomaly.learned_store import LearnedChanges, LearnedSaved
 from fieldline_cloud.agents.anomaly.settings import AnomalySettings
-from fieldline_cloud.agents.anomaly.store import AnomalyStore, Seen
+from fieldline_cloud.agents.anomaly.store import AnomalyStore
 from fieldline_cloud.agents.anomaly.watch import Watch
 from fieldline_cloud.agents.answering import answer_on
 from fieldline_cloud.agents.bus import Bus, FrameIn, FramesIn, RequestIn
+from fieldline_cloud.agents.frames_seen import Seen
 
 __all__ = ["AnomalyAgent"]
 

@@ -11,8 +11,8 @@ from fieldline_cloud.agents.anomaly.learned.catalogue import MANNERS, banks_of, 
 from fieldline_cloud.agents.anomaly.learned.layer_settings import LearnedSettings
 from fieldline_cloud.agents.anomaly.learned.rest import RestSpec
 from fieldline_cloud.agents.anomaly.learned.spec import Caution, LearnBook, LearnEntry, Treatment
-from fieldline_cloud.agents.anomaly.matching import TagPattern
-from fieldline_cloud.agents.anomaly.rule_settings import MatchSettings, SeverityName
+from fieldline_cloud.agents.anomaly.rule_settings import SeverityName
+from fieldline_cloud.agents.tag_pattern import MatchSettings, TagPattern
 
 __all__ = ["LearnSettings", "LearnTagSettings"]
 
@@ -73,7 +73,7 @@ class LearnTagSettings(Settings):
             "shadow": self.shadow,
             "unit": self.unit,
         }
-        pattern = TagPattern(self.match.device, self.match.tag)
+        pattern = self.match.pattern()
         return LearnEntry(pattern, tuple((name, value) for name, value in changes.items() if value is not None))
 
 

@@ -1,10 +1,8 @@
 """Which rules are for which tag. Pure. Asked once per tag; the answer is kept by the monitor."""
 
 from dataclasses import dataclass, field, fields
-from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from fieldline.errors import BadName
 from fieldline.model import DeviceId
 from fieldline_cloud.agents.anomaly.rules.base import Rule
 from fieldline_cloud.agents.anomaly.rules.deviation import Deviation
@@ -14,32 +12,9 @@ from fieldline_cloud.agents.anomaly.rules.quality import QualityRule
 from fieldline_cloud.agents.anomaly.rules.rate import Rate
 from fieldline_cloud.agents.anomaly.rules.stale import Stale
 from fieldline_cloud.agents.anomaly.suppression import Suppress
+from fieldline_cloud.agents.tag_pattern import TagPattern
 
-__all__ = ["KINDS", "RuleBook", "RuleEntry", "RuleSet", "TagPattern", "check_pattern"]
-
-
-def check_pattern(device: str) -> str:
-    """Return a device pattern if it has the three levels site/area/device; raise BadName otherwise."""
-    levels = device.split("/")
-    if len(levels) != 3 or "" in levels:
-        raise BadName(f"device pattern {device[:80]!r} must be site/area/device, such as '+/+/pump-*'")
-    return device
-
-
-@dataclass(frozen=True, slots=True)
-class TagPattern:
-    """A device pattern of three levels and a tag pattern; each is `+` or a shell pattern (`*`, `?`, `[ab]`).
-
-    Upper and lower case differ, and `*` does not reach beyond its level.
-    """
-
-    device: str
-    tag: str
-
-    def matches(self, device: DeviceId, tag: str) -> bool:
-        """Whether the tag of the device is meant."""
-        given = (device.site, device.area, device.device)
-        return _level_matches(self.tag, tag) and all(map(_level_matches, self.device.split("/"), given))
+__all__ = ["KINDS", "RuleBook", "RuleEntry", "RuleSet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +68,3 @@ class RuleBook:
                     if rule is not None or kind in entry.without:
                         found.setdefault(kind, rule)
         return RuleSet(**found)
-
-
-def _level_matches(pattern: str, given: str) -> bool:
-    return pattern == "+" or fnmatchcase(given, pattern)

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from fieldline.config import Settings
 from fieldline.model import Quality, Severity
 from fieldline.topics import check_name
-from fieldline_cloud.agents.anomaly.matching import KINDS, RuleEntry, RuleSet, TagPattern, check_pattern
+from fieldline_cloud.agents.anomaly.matching import KINDS, RuleEntry, RuleSet
 from fieldline_cloud.agents.anomaly.rules.deviation import Deviation
 from fieldline_cloud.agents.anomaly.rules.flatline import Flatline
 from fieldline_cloud.agents.anomaly.rules.limits import Level, Range
@@ -18,12 +18,12 @@ from fieldline_cloud.agents.anomaly.rules.rate import Rate
 from fieldline_cloud.agents.anomaly.rules.stale import Stale
 from fieldline_cloud.agents.anomaly.suppression import Suppress
 from fieldline_cloud.agents.anomaly.zone_settings import ZoneSettings
+from fieldline_cloud.agents.tag_pattern import MatchSettings
 from fieldline_cloud.detectors.vibration import mm_per_s
 
 __all__ = [
     "DeviationSettings",
     "FlatlineSettings",
-    "MatchSettings",
     "QualitySettings",
     "RangeSettings",
     "RateSettings",
@@ -49,20 +49,6 @@ _DEFAULT_SEVERITY: Final[dict[LevelName, SeverityName]] = {
     "hi": "warning",
     "hi_hi": "critical",
 }
-
-
-class MatchSettings(Settings):
-    """Which tags a rule is for."""
-
-    device: str = "+/+/+"
-    """Site, area and device, each a pattern: `+` or `*` for any, `pump-*` for how it begins."""
-    tag: str = "*"
-    """Name of the tag, with the same patterns."""
-
-    @field_validator("device")
-    @classmethod
-    def _three_levels(cls, device: str) -> str:
-        return check_pattern(device)
 
 
 class RangeSettings(Settings):
@@ -392,7 +378,7 @@ class RuleSettings(Settings):
         """The entry of the rule book these settings describe."""
         limits = self.range or self.zones
         return RuleEntry(
-            pattern=TagPattern(self.match.device, self.match.tag),
+            pattern=self.match.pattern(),
             rules=RuleSet(
                 range=limits.build(self.cause, self.unit) if limits else None,
                 rate=self.rate.build(self.cause, self.unit) if self.rate else None,

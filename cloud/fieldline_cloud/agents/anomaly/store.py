@@ -6,23 +6,20 @@ again from the very state they were judged from before, and an alert that was de
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from fieldline.model import Alert, AlertState, DeviceId
 from fieldline.wire.plant import decode_alert, encode_alert
-from fieldline_cloud.agents import outbox
+from fieldline_cloud.agents import frames_seen, outbox
 from fieldline_cloud.agents.anomaly import learned_store
 from fieldline_cloud.agents.anomaly.learned_store import LearnedChanges, LearnedSaved
 from fieldline_cloud.agents.anomaly.tag import TagState
 from fieldline_cloud.agents.database import Database
 
-__all__ = ["AnomalyStore", "Saved", "Seen"]
-
-PRODUCERS_MAX: Final = 4_096
-"""Producers whose last frame is remembered; past that the one heard longest ago is forgotten."""
+__all__ = ["AnomalyStore", "Saved"]
 
 _VERSION: Final = 1
 _SCHEMA: Final = f"""
@@ -30,42 +27,7 @@ CREATE TABLE IF NOT EXISTS tags (
     device TEXT NOT NULL, tag TEXT NOT NULL, last_at_ns INTEGER NOT NULL, rules TEXT NOT NULL,
     PRIMARY KEY (device, tag)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS raised (fingerprint TEXT PRIMARY KEY, alert BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS seen (
-    producer TEXT NOT NULL, epoch TEXT NOT NULL, sequence TEXT NOT NULL, touched INTEGER NOT NULL,
-    PRIMARY KEY (producer, epoch)) WITHOUT ROWID;  -- text: both numbers are unsigned 64 bit
-{outbox.SCHEMA}{learned_store.SCHEMA}"""
-
-
-class Seen:
-    """Which frames have been handled: the last sequence of each (producer, epoch). Pure, bounded.
-
-    Offsets would not do: a hub that starts with an empty log gives the same offsets to other frames.
-    """
-
-    def __init__(self, entries: Iterable[tuple[str, int, int]] = ()) -> None:
-        self._last = {(producer, epoch): sequence for producer, epoch, sequence in entries}
-        self._changed: dict[tuple[str, int], int] = {}
-
-    def __len__(self) -> int:
-        return len(self._last)
-
-    def is_new(self, producer: str, epoch: int, sequence: int) -> bool:
-        """Note a frame; False if it, or a later one of its producer, was noted before."""
-        key = (producer, epoch)
-        last = self._last.pop(key, 0)  # and in again at the end: the order is that of the last word
-        self._last[key] = max(sequence, last)
-        if sequence <= last:
-            return False
-        self._changed[key] = sequence
-        if len(self._last) > PRODUCERS_MAX:
-            del self._last[next(iter(self._last))]
-        return True
-
-    def take_changes(self) -> list[tuple[str, int, int]]:
-        """What must be saved since the last call."""
-        changed = [(producer, epoch, sequence) for (producer, epoch), sequence in self._changed.items()]
-        self._changed.clear()
-        return changed
+{frames_seen.SCHEMA}{outbox.SCHEMA}{learned_store.SCHEMA}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +66,7 @@ class AnomalyStore:
 
         def work(connection: sqlite3.Connection) -> None:
             connection.executemany("INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?)", map(_tag_row, tags))
-            last = connection.execute("SELECT coalesce(max(touched), 0) FROM seen").fetchone()[0]
-            connection.executemany(
-                "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?)",
-                [(producer, str(epoch), str(sequence), last + 1) for producer, epoch, sequence in seen],
-            )
-            connection.execute(
-                "DELETE FROM seen WHERE (producer, epoch) IN "
-                "(SELECT producer, epoch FROM seen ORDER BY touched DESC LIMIT -1 OFFSET ?)",
-                (PRODUCERS_MAX,),
-            )
+            frames_seen.keep(connection, seen)
             for alert in alerts:
                 _keep_alert(connection, alert)
             if learned is not None:
@@ -137,13 +90,12 @@ class AnomalyStore:
 def _load(connection: sqlite3.Connection) -> Saved:
     tags = connection.execute("SELECT device, tag, last_at_ns, rules FROM tags").fetchall()
     raised = connection.execute("SELECT alert FROM raised").fetchall()
-    seen = connection.execute("SELECT producer, epoch, sequence FROM seen ORDER BY touched").fetchall()
     return Saved(
         tags=[
             TagState(DeviceId(*device.split("/")), tag, at_ns, json.loads(rules)) for device, tag, at_ns, rules in tags
         ],
         raised=[decode_alert(content) for (content,) in raised],
-        seen=[(producer, int(epoch), int(sequence)) for producer, epoch, sequence in seen],
+        seen=frames_seen.load(connection),
         learned=learned_store.load(connection),
     )
 

@@ -15,8 +15,8 @@ from fieldline import Start
 from fieldline.errors import BadName, DecodeError
 from fieldline.model import DeviceId
 from fieldline.wire.readings import decode_readings
-from fieldline_cloud.agents.anomaly.store import Seen
 from fieldline_cloud.agents.bus import Bus, FrameIn, FramesIn
+from fieldline_cloud.agents.frames_seen import Seen
 from fieldline_cloud.agents.prognosis.forecaster import Announcement, Forecaster, PrognosisStats
 from fieldline_cloud.agents.prognosis.settings import PrognosisSettings
 from fieldline_cloud.agents.prognosis.store import PrognosisStore

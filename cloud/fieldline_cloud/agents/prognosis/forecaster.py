@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from fieldline.model import DeviceId, Reading
-from fieldline_cloud.agents.anomaly.matching import TagPattern
+from fieldline_cloud.agents.tag_pattern import TagPattern
 from fieldline_cloud.prognosis.degradation import Degradation
 from fieldline_cloud.prognosis.tags import prognosis_readings
 

@@ -9,26 +9,12 @@ from fieldline.access_settings import HubTls
 from fieldline.config import FileSettings, Settings
 from fieldline.scaled_clock import ClockText
 from fieldline.topics import check_filter, check_name
-from fieldline_cloud.agents.anomaly.matching import TagPattern, check_pattern
 from fieldline_cloud.agents.prognosis.forecaster import Wear
+from fieldline_cloud.agents.tag_pattern import MatchSettings
 
-__all__ = ["MatchSettings", "PrognosisSettings", "WearSettings"]
+__all__ = ["PrognosisSettings", "WearSettings"]
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class MatchSettings(Settings):
-    """Which tags an entry is for."""
-
-    device: str = "+/+/+"
-    """Site, area and device, each a pattern: `+` or `*` for any, `pump-*` for how it begins."""
-    tag: str = "*"
-    """Name of the tag, with the same patterns."""
-
-    @field_validator("device")
-    @classmethod
-    def _three_levels(cls, device: str) -> str:
-        return check_pattern(device)
 
 
 class WearSettings(Settings):
@@ -52,7 +38,7 @@ class WearSettings(Settings):
     def build(self) -> Wear:
         """The entry these settings describe."""
         return Wear(
-            pattern=TagPattern(self.match.device, self.match.tag),
+            pattern=self.match.pattern(),
             limit=self.limit,
             falling=self.falling,
             bucket_s=self.bucket_s,

@@ -13,8 +13,7 @@ from typing import Any, Final, Self
 
 from fieldline.model import DeviceId
 from fieldline.wire.readings import encode_readings
-from fieldline_cloud.agents import outbox
-from fieldline_cloud.agents.anomaly.store import PRODUCERS_MAX
+from fieldline_cloud.agents import frames_seen, outbox
 from fieldline_cloud.agents.database import Database
 from fieldline_cloud.agents.prognosis.forecaster import Announcement, TagState
 from fieldline_cloud.prognosis.tags import prognosis_topic
@@ -26,10 +25,7 @@ _SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS tags (
     device TEXT NOT NULL, tag TEXT NOT NULL, state TEXT NOT NULL, points TEXT NOT NULL,
     PRIMARY KEY (device, tag)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS seen (
-    producer TEXT NOT NULL, epoch TEXT NOT NULL, sequence TEXT NOT NULL, touched INTEGER NOT NULL,
-    PRIMARY KEY (producer, epoch)) WITHOUT ROWID;  -- text: both numbers are unsigned 64 bit
-{outbox.SCHEMA}"""
+{frames_seen.SCHEMA}{outbox.SCHEMA}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +59,7 @@ class PrognosisStore:
         def work(connection: sqlite3.Connection) -> None:
             for kept in tags:
                 _keep_tag(connection, kept)
-            _keep_seen(connection, seen)
+            frames_seen.keep(connection, seen)
             outbox.post(connection, [(prognosis_topic(each.device), encode_readings(each.readings)) for each in said])
 
         await self._database.run(work)
@@ -83,13 +79,12 @@ class PrognosisStore:
 
 def _load(connection: sqlite3.Connection) -> Saved:
     tags = connection.execute("SELECT device, tag, state, points FROM tags").fetchall()
-    seen = connection.execute("SELECT producer, epoch, sequence FROM seen ORDER BY touched").fetchall()
     return Saved(
         tags=[
             TagState(DeviceId(*device.split("/")), tag, json.loads(state), json.loads(points))
             for device, tag, state, points in tags
         ],
-        seen=[(producer, int(epoch), int(sequence)) for producer, epoch, sequence in seen],
+        seen=frames_seen.load(connection),
     )
 
 
@@ -104,16 +99,3 @@ def _keep_tag(connection: sqlite3.Connection, kept: TagState) -> None:
 
 def _json(data: Any) -> str:
     return json.dumps(data, separators=(",", ":"))
-
-
-def _keep_seen(connection: sqlite3.Connection, seen: Sequence[tuple[str, int, int]]) -> None:
-    last = connection.execute("SELECT coalesce(max(touched), 0) FROM seen").fetchone()[0]
-    connection.executemany(
-        "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?)",
-        [(producer, str(epoch), str(sequence), last + 1) for producer, epoch, sequence in seen],
-    )
-    connection.execute(
-        "DELETE FROM seen WHERE (producer, epoch) IN "
-        "(SELECT producer, epoch FROM seen ORDER BY touched DESC LIMIT -1 OFFSET ?)",
-        (PRODUCERS_MAX,),
-    )

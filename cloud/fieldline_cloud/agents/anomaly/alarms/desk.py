@@ -25,8 +25,8 @@ from fieldline_cloud.agents.anomaly.alarms.orders import (
     parse_order,
 )
 from fieldline_cloud.agents.anomaly.alarms.record import AlarmRecord, Shelf, Signed, bounded
-from fieldline_cloud.agents.anomaly.matching import TagPattern
 from fieldline_cloud.agents.anomaly.monitor import Monitor
+from fieldline_cloud.agents.tag_pattern import TagPattern
 
 __all__ = ["ALARMS_TOPIC", "AlarmDesk"]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from fieldline.config import Settings
-from fieldline_cloud.agents.anomaly.matching import check_pattern
+from fieldline_cloud.agents.tag_pattern import check_pattern
 
 __all__ = [
     "Acknowledge",

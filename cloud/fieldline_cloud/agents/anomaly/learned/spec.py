@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Final
 
 from fieldline.model import DeviceId, Severity
-from fieldline_cloud.agents.anomaly.matching import TagPattern
+from fieldline_cloud.agents.tag_pattern import TagPattern
 
 __all__ = ["Caution", "LearnBook", "LearnEntry", "LearnSpec", "Treatment"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fieldline.model import Alert, AlertState, Severity
-from fieldline_cloud.agents.anomaly.store import PRODUCERS_MAX, AnomalyStore, Seen
+from fieldline_cloud.agents.anomaly.store import AnomalyStore
 from fieldline_cloud.agents.anomaly.tag import TagState
 from fieldline_cloud.agents.database import StorageError
 from tests.unit.cloud.agents.doubles import PUMP, T0
@@ -61,24 +61,3 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "anomaly.db").write_bytes(b"not a database, but long enough to look like one" * 100)
     with pytest.raises(StorageError, match=r"anomaly\.db"):
         await AnomalyStore.open(tmp_path)
-
-
-def test_a_frame_is_new_once() -> None:
-    seen = Seen([("gateway-1", 1, 5)])
-    assert not seen.is_new("gateway-1", 1, 5)
-    assert seen.is_new("gateway-1", 1, 6)
-    assert seen.is_new("gateway-1", 2, 1)
-    assert seen.take_changes() == [("gateway-1", 1, 6), ("gateway-1", 2, 1)]
-    assert seen.take_changes() == []
-
-
-def test_producers_are_forgotten_in_the_order_of_their_last_word() -> None:
-    seen = Seen()
-    seen.is_new("old", 1, 1)
-    seen.is_new("busy", 1, 1)
-    for number in range(PRODUCERS_MAX - 1):
-        seen.is_new("busy", 1, number + 2)
-        seen.is_new(f"p{number}", 1, 1)
-    assert len(seen) == PRODUCERS_MAX
-    assert not seen.is_new("busy", 1, 2)
-    assert seen.is_new("old", 1, 1)

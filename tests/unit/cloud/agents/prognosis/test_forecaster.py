@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fieldline.model import DeviceId, Quality, Reading
-from fieldline_cloud.agents.anomaly.matching import TagPattern
 from fieldline_cloud.agents.prognosis.forecaster import Announcement, Forecaster, TagState, Wear
+from fieldline_cloud.agents.tag_pattern import TagPattern
 from fieldline_cloud.prognosis.tags import Prognosis, read_prognosis
 from tests.unit.cloud.agents.doubles import PUMP, SECOND, T0
 

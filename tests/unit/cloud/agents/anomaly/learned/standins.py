@@ -16,7 +16,7 @@ from fieldline_cloud.agents.anomaly.learned.signs import Manner
 from fieldline_cloud.agents.anomaly.learned.spec import LearnBook, LearnEntry
 from fieldline_cloud.agents.anomaly.learned.stats import LearnStats, Tally
 from fieldline_cloud.agents.anomaly.learned.thresholds import Thresholds
-from fieldline_cloud.agents.anomaly.matching import TagPattern
+from fieldline_cloud.agents.tag_pattern import TagPattern
 from tests.unit.cloud.agents.doubles import PUMP, SECOND, T0
 
 EVERY_S = 10
