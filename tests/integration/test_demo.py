@@ -82,6 +82,16 @@ def start(data: Path, *words: object) -> Run:
     return Run(process, data)
 
 
+def changed_config(folder: Path, name: str, old: str, new: str) -> Path:
+    """The demo's configuration in a new folder below `folder`, with `new` in place of `old` in one file."""
+    config = folder / "config"
+    shutil.copytree("config/demo", config)
+    text = (config / name).read_text()
+    assert old in text
+    (config / name).write_text(text.replace(old, new))
+    return config
+
+
 def wait_until_readings_are_stored(metrics_port: str) -> None:
     give_up_at = time.monotonic() + DEADLINE_S
     while not scrape(f"http://127.0.0.1:{metrics_port}/metrics").get("fieldline_edge_readings_acknowledged_total"):
@@ -131,10 +141,7 @@ def test_a_demo_that_is_killed_takes_its_children_with_it(long_run: Run, tmp_pat
 def test_a_child_that_cannot_start_is_named_with_its_log_and_the_others_are_stopped(
     long_run: Run, tmp_path: Path
 ) -> None:
-    config = tmp_path / "config"
-    shutil.copytree("config/demo", config)
-    gateway = config / "gateway.yaml"
-    gateway.write_text(gateway.read_text().replace("linger_ms:", "lingerms:"))
+    config = changed_config(tmp_path, "gateway.yaml", "linger_ms:", "lingerms:")
 
     run = start(tmp_path / "data", "--config", config, "--duration", 5)
     code, out, err = run.finish()
@@ -150,8 +157,9 @@ def test_a_child_that_cannot_start_is_named_with_its_log_and_the_others_are_stop
 def test_a_run_that_is_too_short_for_the_fault_fails_and_says_how_long_it_must_be(
     long_run: Run, tmp_path: Path
 ) -> None:
-    run = start(tmp_path / "data", "--duration", 1)
+    config = changed_config(tmp_path, "plant.yaml", "at_s: 10,", "at_s: 600,")  # a start may take ten seconds
 
+    run = start(tmp_path / "data", "--config", config, "--duration", 1)
     code, out, err = run.finish()
 
     assert (code, err) == (1, "failed: the run ended before a fault was injected; give it at least 30 s\n")
