@@ -27,13 +27,14 @@ from fieldline_cloud.agents.anomaly.learned.repeats import Repeats
 from fieldline_cloud.agents.anomaly.learned.rest import Rest, Roles
 from fieldline_cloud.agents.anomaly.learned.scorers import Feature, Scorer
 from fieldline_cloud.agents.anomaly.learned.signs import Manner, Sign
-from fieldline_cloud.agents.anomaly.learned.spec import LearnSpec, Treatment
+from fieldline_cloud.agents.anomaly.learned.spec import Treatment
 from fieldline_cloud.agents.anomaly.learned.stats import LearnStats, Tally
 from fieldline_cloud.agents.anomaly.learned.stretches import Stretches, Told
 from fieldline_cloud.agents.anomaly.learned.telling import joint_sign, sensor_sign
 from fieldline_cloud.agents.anomaly.learned.thresholds import Thresholds
 from fieldline_cloud.agents.anomaly.learned.together import Judged, Together
 from fieldline_cloud.agents.anomaly.learned.tracks import DeviceTracks, Rows, Track
+from fieldline_cloud.agents.anomaly.learned.worth import QUICK, Worth
 
 __all__ = ["Learned"]
 
@@ -44,7 +45,6 @@ STUCK: Final = "stuck"
 JOINT: Final = "joint"
 UNIT: Final = "unit"
 _UNIT_CAUSE: Final = "unit_change"
-_QUICK: Final = Manner(0, 60 * 1_000_000_000)
 _LASTING: Final = Manner(0, _HOUR_NS)
 
 
@@ -55,7 +55,7 @@ class Learned:
         self.stats = stats
         self.shadowed = Tally()
         self._settings = settings
-        self._thresholds = thresholds
+        self._worth = Worth(settings.manners, settings.caution, thresholds)
         self._devices: dict[DeviceId, DeviceTracks] = {}
         self._rows = Rows()
         self._tags = 0
@@ -357,7 +357,7 @@ class Learned:
 
     def _sign(self, scorer: Scorer, track: Track, at_ns: int, value: float, score: float) -> Sign:
         spec, band = track.spec, None
-        effective = self._effective(track.device, track.tag, scorer.rule, score, spec, at_ns - track.since_ns)
+        effective = self._worth.score(track, scorer.rule, score, at_ns - track.since_ns, self._now_ns)
         if effective >= 1.0:  # to ask for the band costs more than the score
             low, high = scorer.band(track.row)
             band = Band(low, high) if np.isfinite(low) and np.isfinite(high) else None
@@ -370,24 +370,11 @@ class Learned:
             value,
             spec.cause,
             spec.severity,
-            self._manner(scorer.rule, spec),
+            self._worth.manner(scorer.rule, spec),
             words.unusual(track.tag, value, band, scorer.feature, spec.unit),
             band,
             shadow=spec.shadow,
         )
-
-    def _effective(
-        self, device: DeviceId, tag: str, rule: str, score: float, spec: LearnSpec, learned_ns: int
-    ) -> float:
-        """The score with the threshold of the settings, of the verdicts and of the young counted in."""
-        moved = self._thresholds.factor(f"{device}:{tag}:{rule}", self._now_ns)
-        return score / (spec.threshold * moved * self._settings.caution.threshold(learned_ns))
-
-    def _manner(self, rule: str, spec: LearnSpec) -> Manner:
-        shipped = self._settings.manners.get(rule, _QUICK)
-        on_delay_ns = shipped.on_delay_ns if spec.on_delay_ns is None else spec.on_delay_ns
-        off_delay_ns = shipped.off_delay_ns if spec.off_delay_ns is None else spec.off_delay_ns
-        return Manner(on_delay_ns, off_delay_ns)
 
     def _note_all(self, signs: Iterable[Sign]) -> Iterator[Finding]:
         for sign in signs:
@@ -410,8 +397,8 @@ class Learned:
             value = self._repeats.value(track.row)
             message = words.stuck(track.tag, value, track.spec.unit)
             at_ns = self._devices[track.device].newest_ns
-            score = self._effective(track.device, track.tag, STUCK, float(scores[place]), track.spec, _HOUR_NS * 24)
-            yield from self._note_all([sensor_sign(track, STUCK, "sensor_fault", at_ns, score, value, message, _QUICK)])
+            score = self._worth.score(track, STUCK, float(scores[place]), _HOUR_NS * 24, self._now_ns)
+            yield from self._note_all([sensor_sign(track, STUCK, "sensor_fault", at_ns, score, value, message, QUICK)])
 
     def _follow_jumps(self, told: Told, values: Floats) -> tuple[Floats, list[Sign]]:
         """What has come of the rows that seem to speak in another unit; they are nothing to learn from meanwhile."""
@@ -441,7 +428,7 @@ class Learned:
             return
         for row, at_ns, value in zip(told.rows.tolist(), told.at_ns.tolist(), values.tolist(), strict=True):
             track = self._rows[row]
-            if track.spec.joint and value == value:
+            if track.spec.joint and track.treatment is Treatment.VALUE and value == value:
                 watch = self._devices[track.device]
                 assert watch.together is not None
                 watch.together.take(at_ns, track.tag, value)
@@ -465,8 +452,8 @@ class Learned:
         if track is None or not (judged.channels or self._speaks(watch.device)) or judged.score != judged.score:
             return None
         learned_ns = judged.at_ns - watch.since_ns
-        score = self._effective(watch.device, track.tag, JOINT, judged.score, track.spec, learned_ns)
-        return joint_sign(track, judged, JOINT, score, self._manner(JOINT, track.spec))
+        score = self._worth.score(track, JOINT, judged.score, learned_ns, self._now_ns)
+        return joint_sign(track, judged, JOINT, score, self._worth.manner(JOINT, track.spec))
 
     def _plain(self, track: Track) -> dict[str, Any]:
         row = track.row

@@ -17,6 +17,8 @@ COUNTER_TOLD: Final = 240
 _RISES_MIN: Final = 0.5
 _FALLS_MAX: Final = 0.01
 """A counter begins at zero now and then."""
+COARSE_RISES: Final = 16
+"""Rises of a row without a single fall that make it a counter as well, be they far apart: pieces, batches, MWh."""
 CODES_MAX: Final = 4
 """Whole numbers with at most so many different values are a code, not a measurement."""
 
@@ -55,7 +57,8 @@ class Natures:
         counts = self._told[rows]
         due = rows[counts == COUNTER_TOLD]
         is_counter = (self._falls[due] <= _FALLS_MAX * COUNTER_TOLD) & (self._rises[due] >= _RISES_MIN * COUNTER_TOLD)
-        counters: Ints = due[is_counter]
+        steps = rows[(told.means > last) & (self._rises[rows] == COARSE_RISES) & (self._falls[rows] == 0)]
+        counters: Ints = np.union1d(due[is_counter], steps[self._told[steps] > COUNTER_TOLD])
         return counters
 
     def snapshot(self, row: int) -> list[Any]:

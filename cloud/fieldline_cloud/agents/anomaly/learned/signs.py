@@ -13,10 +13,16 @@ REST = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How the alarms of a detector come and go. Delays in ns of the readings' time."""
+    """How the alarms of a detector come and go. Delays in ns of the readings' time.
+
+    `threshold` is the score that is worth an alert, `caution` the share of the caution with the young that it needs: a
+    detector that knows what it has not seen needs less of it.
+    """
 
     on_delay_ns: int
     off_delay_ns: int
+    threshold: float = 1.0
+    caution: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,60 @@
+"""Two detectors of one device as one: what the more alarmed of them says. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fieldline_cloud.detectors.duty import Duty
+from fieldline_cloud.detectors.joint import Joint
+
+__all__ = ["JOINT_COUNTS", "Pair"]
+
+JOINT_COUNTS: Final = 0.5
+"""Of the joint detector's score: it was made for runs of hours, and in weeks of shifts it is wrong more often."""
+
+Floats = NDArray[np.float64]
+
+
+class Pair:
+    """How the tags go together (`Joint`), and how each is at this duty (`Duty`): the higher score counts."""
+
+    def __init__(self, channels: Sequence[str], joint: Joint | None = None, duty: Duty | None = None) -> None:
+        self.joint = joint or Joint(channels)
+        self.duty = duty or Duty(channels)
+        self._by_duty = False
+
+    @property
+    def learning(self) -> bool:
+        """Whether the joint detector, which takes longer, is still in its warm-up."""
+        return self.joint.learning
+
+    def update(self, times: ArrayLike, values: ArrayLike) -> Floats:
+        """Score rows (n, channels) at times (n,) in ns; NaN while neither knows."""
+        joint, duty = JOINT_COUNTS * self.joint.update(times, values), self.duty.update(times, values)
+        if len(joint):
+            self._by_duty = bool(duty[-1] >= joint[-1] or np.isnan(joint[-1]))
+        scores: Floats = np.fmax(joint, duty)
+        return scores
+
+    def contributions(self) -> Sequence[tuple[str, float]]:
+        """Each channel's share of the last score, the largest first, as the more alarmed of the two sees it."""
+        return self.duty.contributions() if self._by_duty else self.joint.contributions()
+
+    def expected(self) -> tuple[Floats, Floats]:
+        """The band (low, high) of each channel, as the more alarmed of the two sees it; NaN where it has none."""
+        return self.duty.expected() if self._by_duty else self.joint.expected()
+
+    def snapshot(self) -> dict[str, Any]:
+        """What `restore` needs, as plain data."""
+        return {"joint": self.joint.snapshot(), "duty": self.duty.snapshot()}
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Go on where `snapshot` was taken; ValueError where it is none of ours."""
+        try:
+            joint, duty = snapshot["joint"], snapshot["duty"]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"no snapshot of a pair of detectors: {error!r}; begin without it") from error
+        self.joint.restore(joint)
+        self.duty.restore(duty)
