@@ -1,4 +1,8 @@
-"""Two detectors of one device as one: what the more alarmed of them says. Pure."""
+"""Two detectors of one device as one: each where it is the better witness. Pure.
+
+A load jumps, and temperatures follow late: how tags go together then changes with every shift that begins, and nothing
+is wrong. So it counts where no effort explains the tags: where there is none, or at one that was never run.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -12,13 +16,13 @@ from fieldline_cloud.detectors.joint import Joint
 __all__ = ["JOINT_COUNTS", "Pair"]
 
 JOINT_COUNTS: Final = 0.5
-"""Of the joint detector's score: it was made for runs of hours, and in weeks of shifts it is wrong more often."""
+"""Of the joint detector's score: it was made for hours, and in weeks it is wrong more often."""
 
 Floats = NDArray[np.float64]
 
 
 class Pair:
-    """How the tags go together (`Joint`), and how each is at this duty (`Duty`): the higher score counts."""
+    """How each tag is at this duty (`Duty`); where that is not known, how the tags go together (`Joint`)."""
 
     def __init__(self, channels: Sequence[str], joint: Joint | None = None, duty: Duty | None = None) -> None:
         self.joint = joint or Joint(channels)
@@ -33,9 +37,9 @@ class Pair:
     def update(self, times: ArrayLike, values: ArrayLike) -> Floats:
         """Score rows (n, channels) at times (n,) in ns; NaN while neither knows."""
         joint, duty = JOINT_COUNTS * self.joint.update(times, values), self.duty.update(times, values)
-        if len(joint):
-            self._by_duty = bool(duty[-1] >= joint[-1] or np.isnan(joint[-1]))
-        scores: Floats = np.fmax(joint, duty)
+        scores: Floats = np.where(np.isfinite(duty), duty if self.duty.efforts else np.fmax(joint, duty), joint)
+        if len(scores):
+            self._by_duty = bool(scores[-1] == duty[-1])
         return scores
 
     def contributions(self) -> Sequence[tuple[str, float]]:

@@ -11,13 +11,25 @@ from fieldline_cloud.detectors.pair import JOINT_COUNTS, Pair
 from tests.unit.cloud.detectors.test_duty import NAMES, machine, times
 
 
-def test_the_higher_score_counts() -> None:
+def test_where_the_duty_is_known_it_alone_judges() -> None:
     rows, at = machine(800), times(800)
     rows[600:, 1] += 3.0
 
     scores = Pair(NAMES).update(at, rows)
 
-    joint, duty = JOINT_COUNTS * Joint(NAMES).update(at, rows), Duty(NAMES).update(at, rows)
+    duty = Duty(NAMES).update(at, rows)
+    known = np.isfinite(duty)
+    assert known[600:].any()
+    np.testing.assert_array_equal(scores[known], duty[known])
+
+
+def test_without_an_effort_the_higher_score_counts() -> None:
+    names, rows, at = ("inside", "vibration", "temperature"), machine(800), times(800)
+    rows[600:, 1] += 3.0
+
+    scores = Pair(names).update(at, rows)
+
+    joint, duty = JOINT_COUNTS * Joint(names).update(at, rows), Duty(names).update(at, rows)
     np.testing.assert_array_equal(scores, np.fmax(joint, duty))
 
 
