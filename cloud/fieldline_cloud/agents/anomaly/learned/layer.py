@@ -311,6 +311,9 @@ class Learned:
             track.treatment, self._growth.is_counter[row] = Treatment.RATE, True
             self.stats.learned_counters_found += 1
             self._relearn_row(track)
+            if self._natures.is_coarse(row):
+                for scorer in self._scorers:
+                    scorer.remove(row)
 
     def _take_told(self, told: Told) -> Iterator[Finding]:
         self.stats.learned_scores += len(told)
@@ -485,3 +488,5 @@ class Learned:
         for scorer in self._scorers:
             if plain["scorers"].get(scorer.rule) is not None:
                 scorer.restore(row, plain["scorers"][scorer.rule])
+            elif scorer.rule in plain["scorers"]:
+                scorer.remove(row)  # it was not watched: a coarse counter

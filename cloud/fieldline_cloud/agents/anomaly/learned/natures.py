@@ -18,7 +18,7 @@ _RISES_MIN: Final = 0.5
 _FALLS_MAX: Final = 0.01
 """A counter begins at zero now and then."""
 COARSE_RISES: Final = 16
-"""Rises of a row without a single fall that make it a counter as well, be they far apart: pieces, batches, MWh."""
+"""Rises of a row without a single fall that make it a counter as well, far apart as they are: pieces, batches, MWh."""
 CODES_MAX: Final = 4
 """Whole numbers with at most so many different values are a code, not a measurement."""
 
@@ -47,7 +47,7 @@ class Natures:
         self._told[row] = self._rises[row] = self._falls[row] = 0
 
     def counters(self, told: Told) -> Ints:
-        """Take what was told; the rows that have just shown to be counters."""
+        """Take what was told; the rows that have just shown to be counters, fine or coarse."""
         rows = told.rows
         last = self._last[rows]
         self._told[rows] += 1
@@ -60,6 +60,10 @@ class Natures:
         steps = rows[(told.means > last) & (self._rises[rows] == COARSE_RISES) & (self._falls[rows] == 0)]
         counters: Ints = np.union1d(due[is_counter], steps[self._told[steps] > COUNTER_TOLD])
         return counters
+
+    def is_coarse(self, row: int) -> bool:
+        """Whether a counter stands still in most stretches: its growth per hour is then a matter of luck."""
+        return bool(self._rises[row] < _RISES_MIN * self._told[row])
 
     def snapshot(self, row: int) -> list[Any]:
         """What `restore` needs, as plain data."""
