@@ -48,7 +48,7 @@ class DutySettings:
     points: int = 8
     smoothing: float = 0.1
     untrusted_share: float = 0.25
-    bar: float = 3.0
+    bar: float = 2.5
     floor: float = 0.01
     late_s: float = 900.0
     gap_s: float = 300.0

@@ -46,7 +46,8 @@ def test_another_load_is_not_a_fault() -> None:
 
     scores = duty.update(times(500, 2_000), rows)
 
-    assert np.nanmax(scores) < 1.0
+    assert np.mean(scores >= 1.0) < 0.01  # a row or three about a step; the agent waits for a minute
+    assert np.nanmax(scores) < 1.2
 
 
 def test_a_vibration_that_is_too_high_for_its_load_is_found_though_higher_loads_shake_more() -> None:

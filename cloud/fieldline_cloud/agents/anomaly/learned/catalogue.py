@@ -21,13 +21,14 @@ MANNERS: Final[Mapping[str, Manner]] = MappingProxyType(
     {
         "surprise": Manner(0, 900 * _S, threshold=1.5),
         "surprise_spread": Manner(0, 900 * _S, threshold=1.5),
-        "joint": Manner(60 * _S, 600 * _S, caution=1.0 / 3.0),
+        "joint": Manner(60 * _S, 600 * _S, caution=0.5),
     }
 )
 """By rule. A detector that cries once and then calls it the new normal has no on-delay and a long off-delay.
 
-Of thousands of tags, each surprising once in 2,000 readings at 1.0, too many speak; at 1.5 it is once in two years. The
-detector of a device knows at which duty it has not seen it, and needs a third of the caution."""
+Of thousands of tags, each surprising once in 2,000 readings at 1.0, too many speak; at 1.5 it is less than once a year.
+The detector of a device knows at which duty it has not seen it, and needs half of the caution.
+"""
 
 
 def rule_of(name: str) -> str:

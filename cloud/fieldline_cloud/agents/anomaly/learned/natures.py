@@ -57,8 +57,9 @@ class Natures:
         counts = self._told[rows]
         due = rows[counts == COUNTER_TOLD]
         is_counter = (self._falls[due] <= _FALLS_MAX * COUNTER_TOLD) & (self._rises[due] >= _RISES_MIN * COUNTER_TOLD)
-        steps = rows[(told.means > last) & (self._rises[rows] == COARSE_RISES) & (self._falls[rows] == 0)]
-        counters: Ints = np.union1d(due[is_counter], steps[self._told[steps] > COUNTER_TOLD])
+        enough = (self._falls[rows] == 0) & (self._rises[rows] >= COARSE_RISES) & (counts >= COUNTER_TOLD)
+        just = (counts == COUNTER_TOLD) | ((told.means > last) & (self._rises[rows] == COARSE_RISES))
+        counters: Ints = np.union1d(due[is_counter], rows[enough & just])
         return counters
 
     def is_coarse(self, row: int) -> bool:

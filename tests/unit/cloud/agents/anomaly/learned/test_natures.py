@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
+import pytest
 
 from fieldline_cloud.agents.anomaly.learned.natures import Natures
 from fieldline_cloud.agents.anomaly.learned.stretches import Told
@@ -27,10 +28,11 @@ def test_what_rises_in_most_stretches_and_never_falls_is_a_counter() -> None:
     assert not natures.is_coarse(0)
 
 
-def test_what_rises_seldom_and_never_falls_is_a_coarse_counter() -> None:
+@pytest.mark.parametrize("stretches_each", [3, 10, 15, 40])
+def test_what_rises_seldom_and_never_falls_is_a_coarse_counter(stretches_each: int) -> None:
     natures = Natures()
 
-    assert counters(natures, np.arange(900) // 40) == [0]
+    assert counters(natures, np.arange(900) // stretches_each) == [0]
     assert natures.is_coarse(0)
 
 
