@@ -179,11 +179,14 @@ class Duty:
     def _follow(self, row: Floats, passed_ns: int) -> None:
         """Take one row.
 
-        A step in load makes one large difference, noise makes them one after the other: the smaller of two counts.
+        A step in load makes one large difference, and what follows it late makes many in one direction. Noise goes to
+        and fro: only there the smaller of two differences counts.
         """
-        step = np.abs(row - self._last)
-        self._finest = np.fmin(self._finest, np.where(step > 0.0, step, np.inf))
-        both = np.concatenate([row, np.minimum(step, self._step)])
+        step = row - self._last
+        size = np.abs(step)
+        self._finest = np.fmin(self._finest, np.where(size > 0.0, size, np.inf))
+        turns = np.where(step * self._step < 0.0, np.minimum(size, np.abs(self._step)), 0.0)
+        both = np.concatenate([row, np.where(np.isnan(step * self._step), np.nan, turns)])
         moved = self._smooth + self.settings.smoothing * (both - self._smooth)
         known = np.where(np.isnan(self._smooth), both, moved)
         self._smooth = np.where(np.isnan(both), self._smooth, known)
