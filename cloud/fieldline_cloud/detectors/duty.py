@@ -77,6 +77,7 @@ class Duty:
         self._last_ns = 0
         self._began_ns = 0
         self._seen = 0
+        self._followed = 0
         self._due = self.settings.warmup_rows
         self._stride = 1
         self._times: list[int] = []
@@ -106,6 +107,9 @@ class Duty:
             if not self._in_order(now_ns):
                 continue
             self._follow(rows[place], passed_ns)
+            self._followed += 1
+            if self._followed * self.settings.smoothing < 1.0:
+                continue  # a mean of a few rows is noise
             waiting.append((place, np.concatenate([self._smooth, self._slow]), self._finest))
             if self._remember(now_ns):
                 self._judge(waiting, scores)
@@ -136,7 +140,7 @@ class Duty:
         """All it remembers as plain data."""
         return {
             "version": _VERSION,
-            "counts": [self._last_ns, self._began_ns, self._seen, self._due, self._stride],
+            "counts": [self._last_ns, self._began_ns, self._seen, self._due, self._stride, self._followed],
             "state": _packed(np.concatenate([self._smooth, self._last, self._step, self._finest, self._slow])),
             "times": list(self._times),
             "memory": _packed(np.array(self._memory)),
@@ -156,7 +160,7 @@ class Duty:
             times = [int(each) for each in snapshot["times"]]
             memory = list(_unpacked(snapshot["memory"]).reshape(len(times), 2 * count + len(self._efforts)))
             learned_ns = None if snapshot["learned_ns"] is None else int(snapshot["learned_ns"])
-            self._last_ns, self._began_ns, self._seen, self._due, self._stride = counts
+            self._last_ns, self._began_ns, self._seen, self._due, self._stride, self._followed = counts
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"no snapshot of a duty detector: {error!r}; begin without it") from error
         self._smooth, self._last, self._step, self._finest, self._slow = state
@@ -166,11 +170,12 @@ class Duty:
     def _in_order(self, now_ns: int) -> bool:
         """Whether a row is newer than all before; after a gap or a clock set back all is followed from there."""
         passed_ns = now_ns - self._last_ns
-        if self._seen and -60 * _S <= passed_ns <= 0:
+        if self._began_ns and -60 * _S <= passed_ns <= 0:
             return False
         if passed_ns > self.settings.gap_s * _S or passed_ns < 0:
             self._smooth = np.full_like(self._smooth, np.nan)
             self._slow = np.full_like(self._slow, np.nan)
+            self._followed = 0
             self._last, self._step = np.full_like(self._last, np.nan), np.full_like(self._step, np.nan)
         self._last_ns = now_ns
         self._began_ns = self._began_ns or now_ns
@@ -303,9 +308,13 @@ def _chart(rows: Floats, place: NDArray[np.int64], settings: DutySettings) -> tu
     extent = _quantile(rows, 0.99) - _quantile(rows, 0.01)
     for point in np.unique(place[place >= 0]).tolist():
         near = np.abs(place - point) <= 1
-        if np.count_nonzero(near & (place >= 0)) >= _SUPPORT_ROWS:
+        count = np.count_nonzero(near & (place >= 0))
+        if count >= _SUPPORT_ROWS:
             least = settings.floor * np.maximum(np.abs(middles[point]), 2.0 * extent)
-            halves[point] = _quantile(apart[near], 0.975) + least + 1e-12
+            few = 1.0 + 2.0 / (
+                settings.smoothing * count
+            )  # smoothed rows are alike: few of them show little of what comes
+            halves[point] = few * _quantile(apart[near], 0.975) + least + 1e-12
     counts = np.count_nonzero(np.isfinite(apart), axis=0)
     left = np.where(counts > 0, np.nansum(apart, axis=0) / np.maximum(counts, 1), np.inf)
     return middles.T, halves.T, left
