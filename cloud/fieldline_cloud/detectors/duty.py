@@ -90,11 +90,6 @@ class Duty:
         """Whether nothing is usual yet."""
         return self._usual is None
 
-    @property
-    def efforts(self) -> tuple[str, ...]:
-        """The channels that show the duty."""
-        return tuple(self.channels[place] for place in self._efforts)
-
     def update(self, times: ArrayLike, values: ArrayLike) -> Floats:
         """Judge rows: `times` (n,) in ns, `values` (n, channels), NaN for what is not there; the scores (n,)."""
         at = np.asarray(times, np.int64)

@@ -1,7 +1,7 @@
 """Two detectors of one device as one: each where it is the better witness. Pure.
 
 A load jumps, and temperatures follow late: how tags go together then changes with every shift that begins, and nothing
-is wrong. So it counts where no effort explains the tags: where there is none, or at one that was never run.
+is wrong. So it counts where the duty says nothing: at a load that was never run.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ class Pair:
     def update(self, times: ArrayLike, values: ArrayLike) -> Floats:
         """Score rows (n, channels) at times (n,) in ns; NaN while neither knows."""
         joint, duty = JOINT_COUNTS * self.joint.update(times, values), self.duty.update(times, values)
-        scores: Floats = np.where(np.isfinite(duty), duty if self.duty.efforts else np.fmax(joint, duty), joint)
+        scores: Floats = np.where(np.isfinite(duty), duty, joint)
         if len(scores):
             self._by_duty = bool(scores[-1] == duty[-1])
         return scores

@@ -23,14 +23,15 @@ def test_where_the_duty_is_known_it_alone_judges() -> None:
     np.testing.assert_array_equal(scores[known], duty[known])
 
 
-def test_without_an_effort_the_higher_score_counts() -> None:
-    names, rows, at = ("inside", "vibration", "temperature"), machine(800), times(800)
-    rows[600:, 1] += 3.0
+def test_where_the_duty_is_not_known_the_joint_detector_counts_by_half() -> None:
+    rows, at = machine(800), times(800)
+    rows[600:] += [3.0, 3.0, 0.0]
 
-    scores = Pair(names).update(at, rows)
+    scores = Pair(NAMES).update(at, rows)
 
-    joint, duty = JOINT_COUNTS * Joint(names).update(at, rows), Duty(names).update(at, rows)
-    np.testing.assert_array_equal(scores, np.fmax(joint, duty))
+    joint, duty = Joint(NAMES).update(at, rows), Duty(NAMES).update(at, rows)
+    unknown = np.isnan(duty)
+    np.testing.assert_array_equal(scores[unknown], JOINT_COUNTS * joint[unknown])
 
 
 def test_who_is_more_alarmed_explains() -> None:
