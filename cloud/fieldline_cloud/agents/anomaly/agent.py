@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final
 
 from fieldline import Start
-from fieldline.errors import BadName, DecodeError, HubError
+from fieldline.errors import BadName, DecodeError, HubError, Refused
 from fieldline.model import Alert, DeviceId
 from fieldline.wire.plant import decode_verdict
 from fieldline_cloud.agents import outbox
@@ -208,12 +208,15 @@ class AnomalyAgent:
         """Verdicts move thresholds; each is on disk with what it moved before it is acknowledged."""
         durable = "" if self.settings.group else f"{self.settings.name}-verdicts"
         start = Start.LIVE if self.settings.group else Start.EARLIEST  # every member hears all, and knows its own
-        async with bus.subscribe(VERDICTS, durable=durable, start=start, ack="manual") as frames:
-            async for frame in frames.deliveries():
-                async with self._lock:
-                    self._outcomes += self._weigh(frame)
-                    await self._save(bus, store)
-                frame.ack_through()
+        try:
+            async with bus.subscribe(VERDICTS, durable=durable, start=start, ack="manual") as frames:
+                async for frame in frames.deliveries():
+                    async with self._lock:
+                        self._outcomes += self._weigh(frame)
+                        await self._save(bus, store)
+                    frame.ack_through()
+        except Refused as refusal:  # an agent that may read and publish does its work all the same
+            log.warning("verdicts are not heard", extra={"topic": VERDICTS, "reason": str(refusal)})
 
     def _weigh(self, frame: FrameIn) -> Iterator[Outcome]:
         try:

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from fieldline import Start
-from fieldline.errors import DecodeError
+from fieldline.errors import DecodeError, Refused
 from fieldline.model import Alert, RemainingLife, TaskState, Verdict
 from fieldline.topics import matches
 from fieldline.wire.plant import decode_alert, decode_verdict
@@ -216,17 +216,23 @@ class MaintenanceAgent:
     async def _context(self, bus: Bus) -> None:
         """Prognoses, which move due dates, and verdicts of others, which belong into the history."""
         topics, durable = ["prognoses/#", "verdicts/#"], f"{self.settings.name}.context"
-        async with bus.subscribe(topics, durable=durable, start=Start.EARLIEST, ack="manual") as frames:
-            async for frame in frames.deliveries():
-                try:
-                    async with self.take_turn() as changes:
-                        if matches("verdicts/#", frame.topic):
-                            self._take_verdicts(frame, changes)
-                        else:
-                            self._take_prognosis(frame, changes)
-                except DecodeError as error:
-                    self._skip(frame, error)
-                frame.ack_through()
+        try:
+            async with bus.subscribe(topics, durable=durable, start=Start.EARLIEST, ack="manual") as frames:
+                async for frame in frames.deliveries():
+                    await self._take_context(frame)
+                    frame.ack_through()
+        except Refused as refusal:  # an agent that may read alerts and publish tasks does its work all the same
+            log.warning("prognoses and verdicts are not heard", extra={"topics": topics, "reason": str(refusal)})
+
+    async def _take_context(self, frame: FrameIn) -> None:
+        try:
+            async with self.take_turn() as changes:
+                if matches("verdicts/#", frame.topic):
+                    self._take_verdicts(frame, changes)
+                else:
+                    self._take_prognosis(frame, changes)
+        except DecodeError as error:
+            self._skip(frame, error)
 
     def _take_prognosis(self, frame: FrameIn, changes: Changes) -> None:
         self.stats.prognoses += 1
