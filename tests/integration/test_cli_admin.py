@@ -122,6 +122,7 @@ async def test_our_own_agents_are_present_with_their_kind_and_version(hub: Hub, 
     await until(lambda: len(hub.attendance.registry) == 1 and len(hub.broker.subscribers) == 3)
     (row,) = rows(await ran(hub, "agents", "--serving", "alerts/demo/hall-a/pump-1"))
     assert (row["kind"], row["version"]) == ("maintenance", __version__)
+    assert isinstance(row["filters"], list)
     assert sorted(row["filters"]) == ["alerts/demo/#", "ask/tasks", "prognoses/#", "verdicts/#"]
 
     agent.terminate()
