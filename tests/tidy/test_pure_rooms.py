@@ -150,6 +150,7 @@ PURE = [
     "cloud/fieldline_cloud/hub/settings.py",
     "cloud/fieldline_cloud/agents/anomaly/alarms/*.py",
     "cloud/fieldline_cloud/agents/anomaly/detector_desk.py",
+    "cloud/fieldline_cloud/agents/agent_settings.py",
     "cloud/fieldline_cloud/agents/anomaly/finding.py",
     "cloud/fieldline_cloud/agents/anomaly/handed_over.py",
     "cloud/fieldline_cloud/agents/anomaly/learn_settings.py",

@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, field_validator
 
-from fieldline.access_settings import HubTls
-from fieldline.config import FileSettings
-from fieldline.scaled_clock import ClockText
-from fieldline.topics import check_filter, check_name
+from fieldline.topics import check_name
+from fieldline_cloud.agents.agent_settings import AgentSettings
 from fieldline_cloud.agents.anomaly.alarms.settings import AlarmSettings
 from fieldline_cloud.agents.anomaly.learn_settings import LearnSettings
 from fieldline_cloud.agents.anomaly.matching import RuleBook
@@ -17,25 +15,17 @@ from fieldline_cloud.agents.anomaly.rule_settings import RuleSettings
 __all__ = ["AnomalySettings"]
 
 
-class AnomalySettings(FileSettings):
+class AnomalySettings(AgentSettings):
     """The anomaly agent's configuration file."""
 
     KIND: ClassVar[str] = "anomaly"
 
-    hub: str = "127.0.0.1:50051"
-    """Address of the hub."""
-    hub_tls: HubTls | None = None
-    """Encryption on the way to the hub; left out: none, which a hub takes on its own machine alone."""
-    hub_token: SecretStr | None = None
-    """Token that says who we are, where there is no certificate. Write `${FIELDLINE_TOKEN}`, not the token itself."""
     data: Path = Path("data/anomaly")
     """Folder of the agent's own state (anomaly.db)."""
     name: str = "anomaly"
     """Name at the hub, and of the durable subscription: agents with different rules need different names."""
     group: str = ""
     """Name of the group this process is a member of: its members share the devices. Left out: it has all of them."""
-    clock: ClockText = ""
-    """Clock of a simulated plant, as wall_ns,plant_ns,scale; empty: the wall's."""
     subscribe: str = "readings/#"
     """Which readings to watch, as a topic filter."""
     tags_max: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
@@ -51,20 +41,10 @@ class AnomalySettings(FileSettings):
     learn: LearnSettings = LearnSettings()
     """What is learned of all tags, beside the rules."""
 
-    @field_validator("name")
-    @classmethod
-    def _name_is_a_name(cls, name: str) -> str:
-        return check_name(name, "name")
-
     @field_validator("group")
     @classmethod
     def _group_is_a_name(cls, group: str) -> str:
         return group and check_name(group, "group")
-
-    @field_validator("subscribe")
-    @classmethod
-    def _filter_is_a_filter(cls, topic_filter: str) -> str:
-        return check_filter(topic_filter)
 
     def rule_book(self) -> RuleBook:
         """The rules, ready to be asked."""

@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from fieldline.access_settings import HubTls
-from fieldline.config import FileSettings
-from fieldline.scaled_clock import ClockText
-from fieldline.topics import check_filter, check_name
+from fieldline.topics import check_name
+from fieldline_cloud.agents.agent_settings import AgentSettings
 from fieldline_cloud.agents.maintenance.crew import Crew
 from fieldline_cloud.agents.maintenance.escalation import Step
 from fieldline_cloud.agents.maintenance.inhibit import Inhibition
@@ -56,23 +54,15 @@ def _steps() -> list[EscalationStepSettings]:
     ]
 
 
-class MaintenanceSettings(FileSettings):
+class MaintenanceSettings(AgentSettings):
     """The maintenance agent's configuration file."""
 
     KIND: ClassVar[str] = "maintenance"
 
-    hub: str = "127.0.0.1:50051"
-    """Address of the hub."""
-    hub_tls: HubTls | None = None
-    """Encryption on the way to the hub; left out: none, which a hub takes on its own machine alone."""
-    hub_token: SecretStr | None = None
-    """Token that says who we are, where there is no certificate. Write `${FIELDLINE_TOKEN}`, not the token itself."""
     data: Path = Path("data/maintenance")
     """Folder of the agent's own state (maintenance.db)."""
     name: str = "maintenance"
     """Name at the hub, and of the durable subscription."""
-    clock: ClockText = ""
-    """Clock of a simulated plant, as wall_ns,plant_ns,scale; empty: the wall's."""
     subscribe: str = "alerts/#"
     """Which alerts to work on, as a topic filter."""
     ask_topic: str = "ask/tasks"
@@ -107,16 +97,6 @@ class MaintenanceSettings(FileSettings):
     """Hours for which the signal must stay normal after the work until the task is verified."""
     notify: NotifySettings = Field(default_factory=NotifySettings)
     """How people are told."""
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_a_name(cls, name: str) -> str:
-        return check_name(name, "name")
-
-    @field_validator("subscribe")
-    @classmethod
-    def _filter_is_a_filter(cls, topic_filter: str) -> str:
-        return check_filter(topic_filter)
 
     @field_validator("time_zone")
     @classmethod

@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field
 
-from fieldline.access_settings import HubTls
-from fieldline.config import FileSettings, Settings
-from fieldline.scaled_clock import ClockText
-from fieldline.topics import check_filter, check_name
+from fieldline.config import Settings
+from fieldline_cloud.agents.agent_settings import AgentSettings
 from fieldline_cloud.agents.prognosis.forecaster import Wear
 from fieldline_cloud.agents.tag_pattern import MatchSettings
 
@@ -48,23 +46,15 @@ class WearSettings(Settings):
         )
 
 
-class PrognosisSettings(FileSettings):
+class PrognosisSettings(AgentSettings):
     """The prognosis agent's configuration file."""
 
     KIND: ClassVar[str] = "prognosis"
 
-    hub: str = "127.0.0.1:50051"
-    """Address of the hub."""
-    hub_tls: HubTls | None = None
-    """Encryption on the way to the hub; left out: none, which a hub takes on its own machine alone."""
-    hub_token: SecretStr | None = None
-    """Token that says who we are, where there is no certificate. Write `${FIELDLINE_TOKEN}`, not the token itself."""
     data: Path = Path("data/prognosis")
     """Folder of the agent's own state (prognosis.db)."""
     name: str = "prognosis"
     """Name at the hub, and of the durable subscription: agents with different entries need different names."""
-    clock: ClockText = ""
-    """Clock of a simulated plant, as wall_ns,plant_ns,scale; empty: the wall's."""
     subscribe: str = "readings/#"
     """Which readings to follow, as a topic filter."""
     tags_max: Annotated[int, Field(ge=1, le=100_000)] = 10_000
@@ -75,16 +65,6 @@ class PrognosisSettings(FileSettings):
     """Time between two saves while there is nothing to publish. After a crash so much is read again."""
     tags: Annotated[list[WearSettings], Field(min_length=1, max_length=10_000)]
     """Tags that show wear; for each tag the first entry that matches decides."""
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_a_name(cls, name: str) -> str:
-        return check_name(name, "name")
-
-    @field_validator("subscribe")
-    @classmethod
-    def _filter_is_a_filter(cls, topic_filter: str) -> str:
-        return check_filter(topic_filter)
 
     def wears(self) -> tuple[Wear, ...]:
         """The entries, in the order of the file."""
