@@ -1,116 +1,131 @@
 """Tags of one device against what they usually are at this duty: at this load, speed or current. Pure.
 
-A machine at another load is not a sick machine. So each channel is compared with what it was when an effort of the
-device (load, speed, current, power, torque) was as it is now: a control chart for each operating point. What was never
-run is not judged, nor is a channel that never moved; what moves in coarse steps may be a step off. Temperatures follow
-late, so each effort is also there as a slow mean of itself, and a channel goes by what explains it best. Beside its
-level each channel's roughness is judged, from reading to reading: noise shows there.
+A machine at another load is not a sick machine. So each channel is compared with what its drivers (the efforts of the
+device, now and as slow means, and the hour) make expected, smoothed. Where they are as they never were, little is
+known, and the band is wider by as much. Beside its level each channel's roughness is judged, from reading to reading:
+noise shows there.
 """
 
-import base64
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Duty", "DutySettings"]
+from fieldline_cloud.detectors.drivers import Drivers, hours
+from fieldline_cloud.detectors.expectation import ROWS_MIN, Expectation, LearningSettings, learn
+from fieldline_cloud.detectors.remembered import Remembered, packed, unpacked
+from fieldline_cloud.detectors.trailing import Floats, Ints, first_known, held, trailing
 
-Floats = NDArray[np.float64]
+__all__ = ["Duty", "DutySettings"]
 
 _S: Final = 1_000_000_000
 _DAY_NS: Final = 86_400 * _S
-_VERSION: Final = 1
-_VALUE_MAX: Final = 1e150
-"""Beyond this, squares overflow: such values are not there."""
+_HOURS_KNOWN_NS: Final = 20 * 3_600 * _S
+"""Until so much was seen, each hour of the day is a new one."""
+_SET_BACK_NS: Final = 60 * _S
+_VERSION: Final = 2
+_VALUE_MAX: Final = 1e100
+"""Beyond this, squares of squares overflow: such values are not there."""
 _LESSON_ROWS_MAX: Final = 1_000
-_SUPPORT_ROWS: Final = 8
-"""Remembered rows at an operating point and beside it from which on it is known."""
+_PACES: Final = 5.0
+"""Rows further apart than so many usual intervals are apart by a gap."""
+_ALONE: Final = 12.0
+"""Usual deviations that one row counts for at most: a spike is no news for ten rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class DutySettings:
-    """`efforts`: names of channels that show the duty; `late_s`: time constant of their slow means.
+    """`efforts` and `draws` are names of channels that show the duty (see `Drivers`), `no_drivers` names that do not.
 
-    The last `untrusted_share` of what was seen, a day at most, is no part of what is usual yet: a fault that grows
-    slowly must not teach its own normal. `bar`: so many times the usual deviation (its 97.5 % quantile) is score 1.0;
-    `floor`, a share of the value and of its range, is added to that deviation. `memory_rows` rows are spread evenly
-    over all that was seen, at most one in `stride_max`; then the oldest goes.
+    `late_s` are the time constants of their slow means. The last `untrusted_share` of what was seen, a day at most, is
+    no part of what is usual yet: a fault that grows slowly must not teach its own normal. `bar` times the usual
+    deviation (its 97.5 % quantile) is score 1.0, or `largest_bar` times what was hardly ever exceeded, if that is more;
+    `rough_bar` is that of the roughness. Leverage widens all by sqrt(1 + `caution` x leverage). `memory_rows` rows are
+    spread evenly over all that was seen, at most one in `stride_max`; then the oldest goes.
     """
 
-    efforts: tuple[str, ...] = ("*load*", "*speed*", "*rpm*", "*current*", "*power*", "*torque*")
+    efforts: tuple[str, ...] = ("*load*", "*speed*", "*rpm*")
+    draws: tuple[str, ...] = ("*current*", "*power*", "*torque*")
+    no_drivers: tuple[str, ...] = ("*factor*",)
     warmup_rows: int = 60
     memory_rows: int = 512
     stride_max: int = 256
-    points: int = 8
     smoothing: float = 0.1
     untrusted_share: float = 0.25
     bar: float = 2.5
-    floor: float = 0.01
-    late_s: float = 900.0
+    largest_bar: float = 1.5
+    rough_bar: float = 2.5
+    caution: float = 8.0
+    late_s: tuple[float, float] = (150.0, 900.0)
     gap_s: float = 300.0
+    learning: LearningSettings = field(default_factory=LearningSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """Rows and what came of them: features and values as they are, both and roughness smoothed, the finest steps yet.
+
+    `known` tells which channels have said something lately.
+    """
+
+    features: Floats
+    values: Floats
+    smooth: Floats
+    finest: Floats
+    known: NDArray[np.bool_]
+
+    def rows(self, part: slice) -> "_Followed":
+        """Some of the rows."""
+        return _Followed(self.features[part], self.values[part], self.smooth[part], self.finest[part], self.known[part])
 
 
 class Duty:
-    """Watches the rows of one device. Scores depend on the past alone, whatever the batches; 1.0 is worth an alert.
-
-    After Shewhart's charts for each operating point (regimes), with quantiles in place of standard deviations.
-    """
+    """Watches the rows of one device. Scores depend on the past alone, whatever the batches; 1.0 is worth an alert."""
 
     def __init__(self, channels: Sequence[str], settings: DutySettings | None = None) -> None:
         self.channels = tuple(channels)
-        self.settings = settings or DutySettings()
-        self._efforts = [
-            place
-            for place, name in enumerate(self.channels)
-            if any(fnmatchcase(name.rpartition("/")[2], pattern) for pattern in self.settings.efforts)
-        ]
+        self.settings = settings = settings or DutySettings()
+        self._drivers = Drivers.among(
+            self.channels, efforts=settings.efforts, draws=settings.draws, never=settings.no_drivers
+        )
         count = len(self.channels)
-        self._smooth = np.full(2 * count, np.nan)
-        self._slow = np.full(len(self._efforts), np.nan)
-        self._last = np.full(count, np.nan)
-        self._step = np.full(count, np.nan)
+        width = self._drivers.count + 2 * count
+        self._memory = Remembered(width, count, settings.memory_rows, settings.stride_max)
+        self._smooth = np.full(width, np.nan)
+        self._slow = np.full((2, 2 * len(self._drivers.channels)), np.nan)
+        self._last = np.full((3, count), np.nan)
         self._finest = np.full(count, np.inf)
-        self._last_ns = 0
-        self._began_ns = 0
-        self._seen = 0
+        self._seen_ns = np.zeros(count, np.int64)
+        self._began_ns = self._last_ns = self._followed_ns = self._pace_ns = 0
+        self._off = np.full(count, np.nan)
         self._followed = 0
-        self._due = self.settings.warmup_rows
-        self._stride = 1
-        self._times: list[int] = []
-        self._memory: list[Floats] = []
-        self._usual: _Usual | None = None
+        self._settled_ns = 0
+        self._due = settings.warmup_rows
+        self._expected: Expectation | None = None
         self._ratios: Floats = np.zeros(count)
+        self._band = np.full((2, count), np.nan)
 
     @property
     def learning(self) -> bool:
-        """Whether nothing is usual yet."""
-        return self._usual is None
+        """Whether nothing is expected yet."""
+        return self._expected is None
 
-    def update(self, times: ArrayLike, values: ArrayLike) -> Floats:
-        """Judge rows: `times` (n,) in ns, `values` (n, channels), NaN for what is not there; the scores (n,)."""
-        at = np.asarray(times, np.int64)
-        rows = np.asarray(values, np.float64)
-        rows = np.where(np.abs(rows) < _VALUE_MAX, rows, np.nan)
+    def update(self, times: ArrayLike, values: ArrayLike, spreads: ArrayLike | None = None) -> Floats:
+        """Judge rows: `times` (n,) in ns, `values` (n, channels), NaN for what is not there; the scores (n,).
+
+        `spreads` (n, channels) are standard deviations of the readings that each value is the mean of, NaN where there
+        is none: roughness is taken from them, and where there is none from steps to and fro.
+        """
+        at, rows = np.asarray(times, np.int64), np.asarray(values, np.float64)
+        within = np.full(rows.shape, np.nan) if spreads is None else np.asarray(spreads, np.float64)
+        with np.errstate(invalid="ignore"):
+            rows = np.where(np.abs(rows) < _VALUE_MAX, rows, np.nan)
         scores = np.full(len(at), np.nan)
-        waiting: list[tuple[int, Floats, Floats]] = []
-        for place, now_ns in enumerate(at.tolist()):
-            passed_ns = now_ns - self._last_ns
-            if not self._in_order(now_ns):
-                continue
-            self._follow(rows[place], passed_ns)
-            self._followed += 1
-            if self._followed * self.settings.smoothing < 1.0:
-                continue  # a mean of a few rows is noise
-            waiting.append((place, np.concatenate([self._smooth, self._slow]), self._finest))
-            if self._remember(now_ns):
-                self._judge(waiting, scores)
-                waiting.clear()
-                self._learn_until(now_ns)
-        self._judge(waiting, scores)
+        for places in self._pieces(at):
+            scores[places] = self._piece(at[places], rows[places], within[places])
         return scores
 
     def contributions(self) -> list[tuple[str, float]]:
@@ -122,211 +137,166 @@ class Duty:
 
     def expected(self) -> tuple[Floats, Floats]:
         """The band (low, high) of each channel at this duty; NaN where that is not known."""
-        count = len(self.channels)
-        if self._usual is None:
-            return np.full(count, np.nan), np.full(count, np.nan)
-        middle, half = (
-            found[0, :count] for found in self._usual.at(np.concatenate([self._smooth, self._slow])[None, :])
-        )
-        width = self.settings.bar * (half + self._finest)
-        return middle - width, middle + width
+        return self._band[0].copy(), self._band[1].copy()
 
     def snapshot(self) -> dict[str, Any]:
         """All it remembers as plain data."""
+        parts = [self._smooth, self._slow.ravel(), self._last.ravel(), self._finest, self._off, self._band.ravel()]
         return {
             "version": _VERSION,
-            "counts": [self._last_ns, self._began_ns, self._seen, self._due, self._stride, self._followed],
-            "state": _packed(np.concatenate([self._smooth, self._last, self._step, self._finest, self._slow])),
-            "times": list(self._times),
-            "memory": _packed(np.array(self._memory)),
-            "learned_ns": None if self._usual is None else self._usual.until_ns,
+            "channels": list(self.channels),
+            "counts": [self._began_ns, self._last_ns, self._settled_ns, self._pace_ns, self._followed, self._due],
+            "state": packed(np.concatenate(parts), "<f8"),
+            "seen_ns": self._seen_ns.tolist(),
+            "memory": self._memory.snapshot(),
+            "learned_ns": None if self._expected is None else self._expected.until_ns,
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Go on where `snapshot` was taken, with the same channels; ValueError where it is none of ours."""
-        count = len(self.channels)
+        own = [self._smooth, self._slow, self._last, self._finest, self._off, self._band]
         try:
             if snapshot["version"] != _VERSION:
                 raise ValueError(f"version {snapshot['version']!r}, {_VERSION} is known")
-            counts = [int(each) for each in snapshot["counts"]]
-            state = np.split(_unpacked(snapshot["state"]), [2 * count, 3 * count, 4 * count, 5 * count])
-            if len(state[-1]) != len(self._efforts):
+            if tuple(snapshot["channels"]) != self.channels:
                 raise ValueError("it is of other channels")
-            times = [int(each) for each in snapshot["times"]]
-            memory = list(_unpacked(snapshot["memory"]).reshape(len(times), 2 * count + len(self._efforts)))
+            state = np.split(unpacked(snapshot["state"], "<f8"), np.cumsum([part.size for part in own])[:-1])
+            parts = [found.reshape(part.shape) for found, part in zip(state, own, strict=True)]
+            seen_ns = np.array(snapshot["seen_ns"], np.int64).reshape(self._seen_ns.shape)
+            counts = [int(each) for each in snapshot["counts"]]
             learned_ns = None if snapshot["learned_ns"] is None else int(snapshot["learned_ns"])
-            self._last_ns, self._began_ns, self._seen, self._due, self._stride, self._followed = counts
+            began_ns, last_ns, settled_ns, pace_ns, followed, due = counts
+            self._memory.restore(snapshot["memory"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"no snapshot of a duty detector: {error!r}; begin without it") from error
-        self._smooth, self._last, self._step, self._finest, self._slow = state
-        self._times, self._memory = times, memory
-        self._usual = None if learned_ns is None else self._learn(learned_ns)
+        for part, found in zip(own, parts, strict=True):
+            part[...] = found
+        self._seen_ns = seen_ns
+        self._began_ns, self._last_ns, self._followed_ns, self._pace_ns = began_ns, last_ns, last_ns, pace_ns
+        self._settled_ns, self._followed, self._due = settled_ns, followed, due
+        self._expected = None if learned_ns is None else self._learn(learned_ns)
 
-    def _in_order(self, now_ns: int) -> bool:
-        """Whether a row is newer than all before; after a gap or a clock set back all is followed from there."""
-        passed_ns = now_ns - self._last_ns
-        if self._began_ns and -60 * _S <= passed_ns <= 0:
-            return False
-        if passed_ns > self.settings.gap_s * _S or passed_ns < 0:
-            self._smooth = np.full_like(self._smooth, np.nan)
-            self._slow = np.full_like(self._slow, np.nan)
-            self._followed = 0
-            self._last, self._step = np.full_like(self._last, np.nan), np.full_like(self._step, np.nan)
-        self._last_ns = now_ns
-        self._began_ns = self._began_ns or now_ns
-        return True
+    def _pieces(self, at: Ints) -> Iterator[Ints]:
+        """The places of rows in order, piece by piece; after a gap or a clock set back all is followed from there."""
+        begun: list[int] = []
+        for place, now_ns in enumerate(at.tolist()):
+            passed_ns = now_ns - self._last_ns
+            if self._began_ns and -_SET_BACK_NS <= passed_ns <= 0:
+                continue
+            gap_ns = max(self.settings.gap_s * _S, _PACES * self._pace_ns)
+            if self._began_ns and not 0 < passed_ns <= gap_ns:
+                if begun:
+                    yield np.array(begun)
+                    begun = []
+                self._restart(now_ns)
+            if self._began_ns:
+                steady_ns = max(passed_ns, 0) if not self._pace_ns else min(max(passed_ns, 0), 2 * self._pace_ns)
+                self._pace_ns = steady_ns if not self._pace_ns else (7 * self._pace_ns + steady_ns) // 8
+            self._began_ns = self._began_ns or now_ns
+            self._last_ns = now_ns
+            begun.append(place)
+        if begun:
+            yield np.array(begun)
 
-    def _follow(self, row: Floats, passed_ns: int) -> None:
-        """Take one row.
+    def _restart(self, now_ns: int) -> None:
+        for part in (self._smooth, self._slow, self._last, self._off):
+            part[:] = np.nan
+        self._followed, self._followed_ns = 0, now_ns
+        self._settled_ns = now_ns + round(self.settings.late_s[-1] * _S)
 
-        A step in load makes one large difference, and what follows it late makes many in one direction. Noise goes to
-        and fro: only there the smaller of two differences counts.
+    def _piece(self, at: Ints, rows: Floats, spreads: Floats) -> Floats:
+        """Judge rows in order, without a gap."""
+        followed = self._follow(at, rows, spreads)
+        scores = np.full(len(at), np.nan)
+        unripe = math.ceil(1.0 / self.settings.smoothing) - 1  # a mean of a few rows is noise
+        begin = max(unripe - self._followed, int(np.searchsorted(at, self._settled_ns)))
+        self._followed += len(at)
+        while begin < len(at):
+            end = min(len(at), begin + max(self._due - self._memory.seen, 1))
+            part = slice(begin, end)
+            scores[part], sizes = self._judge(followed.rows(part))
+            self._memory.add(at[part], followed.smooth[part], sizes)
+            if self._memory.seen >= self._due:
+                self._learn_until(int(at[end - 1]), followed.smooth[end - 1])
+            begin = end
+        return scores
+
+    def _follow(self, at: Ints, rows: Floats, spreads: Floats) -> "_Followed":
+        """Take rows.
+
+        A step in load makes one large difference, what follows it late makes many in one direction, and a spike makes
+        two. Noise goes to and fro and to: only there the smallest of three differences counts.
         """
-        step = row - self._last
-        size = np.abs(step)
-        self._finest = np.fmin(self._finest, np.where(size > 0.0, size, np.inf))
-        turns = np.where(step * self._step < 0.0, np.minimum(size, np.abs(self._step)), 0.0)
-        both = np.concatenate([row, np.where(np.isnan(step * self._step), np.nan, turns)])
-        moved = self._smooth + self.settings.smoothing * (both - self._smooth)
-        known = np.where(np.isnan(self._smooth), both, moved)
-        self._smooth = np.where(np.isnan(both), self._smooth, known)
-        effort, rate = row[self._efforts], -math.expm1(-max(passed_ns, 0) / (self.settings.late_s * _S))
-        moved = np.where(np.isnan(self._slow), effort, self._slow + rate * (effort - self._slow))
-        self._slow = np.where(np.isnan(effort), self._slow, moved)
-        self._step, self._last = step, np.where(np.isnan(row), self._last, row)
+        seen_ns = np.maximum.accumulate(np.where(np.isfinite(rows), at[:, None], self._seen_ns), axis=0)
+        values, unknown = first_known(held(rows, self._last[-1]))
+        lines = np.concatenate([np.where(np.isnan(self._last), values[0], self._last), values])
+        steps = np.diff(lines, axis=0)
+        sizes = np.abs(steps)
+        turns = steps[1:] * steps[:-1] < 0.0
+        smallest = np.minimum(np.minimum(sizes[2:], sizes[1:-1]), sizes[:-2])
+        unsteady = np.where(turns[1:] & turns[:-1], smallest, 0.0)
+        rough = np.where(np.isfinite(spreads), spreads, unsteady)
+        finest = np.minimum.accumulate(np.where(sizes[2:] > 0.0, sizes[2:], np.inf), axis=0)
+        finest = np.minimum(finest, self._finest)
+        features = self._features(at, values)
+        wide = np.concatenate([features, values, rough], axis=1)
+        smooth = trailing(wide, self._smooth, np.full(len(at), self.settings.smoothing))
+        if unknown.any():
+            smooth[self._drivers.unknown(unknown)] = np.nan
+        self._smooth = smooth[-1].copy()
+        self._slow[:, np.tile(unknown[-1, self._drivers.channels], 2)] = np.nan
+        self._last = np.where(unknown[-1], np.nan, lines[-3:])
+        self._finest, self._seen_ns = finest[-1], seen_ns[-1]
+        lost_ns = max(self.settings.gap_s * _S, _PACES * self._pace_ns)
+        known = ~unknown & (at[:, None] - seen_ns <= lost_ns)
+        return _Followed(features, values, smooth, np.where(np.isfinite(finest), finest, 0.0), known)
 
-    def _judge(self, waiting: Sequence[tuple[int, Floats, Floats]], scores: Floats) -> None:
-        """Put the scores of the rows that wait, as (place, smooth, finest), into their places."""
-        if self._usual is None or not waiting:
-            return
-        places, smooth, finest = zip(*waiting, strict=True)
-        rows = np.array(smooth)
-        middle, half = self._usual.at(rows)
-        ratios = (rows[:, : middle.shape[1]] - middle) / (self.settings.bar * (half + np.tile(np.array(finest), 2)))
-        count = len(self.channels)
-        found = np.nan_to_num(np.fmax(np.abs(ratios[:, :count]), ratios[:, count:]), nan=-1.0)
-        self._ratios = np.maximum(found[-1], 0.0)
-        highest = found.max(axis=1)
-        scores[list(places)] = np.where(highest < 0.0, np.nan, highest)
+    def _features(self, at: Ints, values: Floats) -> Floats:
+        now = self._drivers.now(values)
+        passed_s = np.diff(at, prepend=self._followed_ns or at[0]) / _S
+        self._followed_ns = int(at[-1])
+        parts = [now]
+        for place, late_s in enumerate(self.settings.late_s):
+            slow = trailing(now, self._slow[place], -np.expm1(-passed_s / late_s))
+            self._slow[place] = slow[-1]
+            parts.append(slow)
+        return np.concatenate([*parts, hours(at)], axis=1)
 
-    def _remember(self, now_ns: int) -> bool:
-        """Keep the row, if it is its turn; whether a lesson is due."""
+    def _judge(self, rows: "_Followed") -> tuple[Floats, Floats]:
+        """The scores (n,) of rows, and how far each channel is off (n, channels), less where little is known."""
+        expected, settings, count = self._expected, self.settings, len(self.channels)
+        if expected is None:
+            return np.full(len(rows.values), np.nan), np.full((len(rows.values), count), np.nan)
+        features, _, rough = np.split(rows.smooth, [self._drivers.count, self._drivers.count + count], axis=1)
+        usual = expected.usual + rows.finest
+        wide = np.sqrt(1.0 + settings.caution * expected.leverages(features))
+        alone = _ALONE * usual * wide
+        off = np.clip(rows.values - expected.values(rows.features), -alone, alone)
+        off = trailing(off, self._off, np.full(len(off), settings.smoothing))
+        self._off = off[-1].copy()
+        size = np.where(rows.known, np.abs(off) / wide, np.nan)
+        width = np.fmax(settings.bar * usual, settings.largest_bar * expected.largest)
+        noise = np.where(rows.known, rough / wide, np.nan) / (settings.rough_bar * (expected.rough + 0.5 * rows.finest))
+        ratios = np.fmax(size / width, noise)
+        self._ratios = np.nan_to_num(ratios[-1])
+        middle = expected.values(features[-1:])[0]
+        self._band = np.stack([middle - (width * wide)[-1], middle + (width * wide)[-1]])
+        highest = np.fmax.reduce(ratios, axis=1, initial=-1.0)
+        return np.where(highest < 0.0, np.nan, highest), size
+
+    def _learn_until(self, now_ns: int, smooth: Floats) -> None:
         settings = self.settings
-        if self._seen % self._stride == 0:
-            self._times.append(now_ns)
-            self._memory.append(np.concatenate([self._smooth, self._slow]))
-            if len(self._memory) > settings.memory_rows:
-                if self._stride < settings.stride_max:
-                    self._stride *= 2
-                    self._times, self._memory = self._times[::2], self._memory[::2]
-                else:
-                    del self._times[0], self._memory[0]
-        self._seen += 1
-        return self._seen >= self._due
-
-    def _learn_until(self, now_ns: int) -> None:
-        settings = self.settings
-        self._due = self._seen + min(max(self._seen // 8, settings.warmup_rows // 2), _LESSON_ROWS_MAX)
+        seen = self._memory.seen
+        self._due = seen + min(max(seen // 8, settings.warmup_rows // 2), _LESSON_ROWS_MAX)
         untrusted_ns = min(settings.untrusted_share * max(now_ns - self._began_ns, 0), _DAY_NS)
-        self._usual = self._learn(now_ns - round(untrusted_ns))
+        self._expected = self._learn(now_ns - round(untrusted_ns)) or self._expected
+        if self._expected is not None:  # it goes on from what the new lesson makes of the same rows
+            features, values, _ = np.split(smooth, [self._drivers.count, self._drivers.count + len(self.channels)])
+            self._off = values - self._expected.values(features[None, :])[0]
 
-    def _learn(self, until_ns: int) -> "_Usual | None":
-        trusted = [row for at_ns, row in zip(self._times, self._memory, strict=True) if at_ns <= until_ns]
-        if len(trusted) < _SUPPORT_ROWS:
-            return self._usual
-        return _usual(np.array(trusted), self._efforts, self.settings, until_ns)
-
-
-@dataclass(frozen=True, slots=True)
-class _Usual:
-    """What is usual at each operating point: of each column the effort it goes by, and its points' middles and halves.
-
-    `efforts` (columns,), -1 for none; `lows` and `widths` (columns,) of the points; `middles`, `halves` (columns,
-    points), NaN where the point is not known.
-    """
-
-    until_ns: int
-    efforts: NDArray[np.int64]
-    lows: Floats
-    widths: Floats
-    middles: Floats
-    halves: Floats
-
-    def at(self, rows: Floats) -> tuple[Floats, Floats]:
-        """The middles and half widths (n, columns) at the efforts of `rows` (n, columns and slow efforts)."""
-        effort = np.where(self.efforts < 0, 0.0, rows[:, self.efforts])
-        place = np.floor(np.nan_to_num((effort - self.lows) / self.widths, nan=-1.0))
-        inside = (place >= 0) & (place < self.middles.shape[1])
-        point = np.where(inside, place, 0.0).astype(np.int64)
-        column = np.arange(len(self.efforts))
-        return self.middles[column, point], np.where(inside, self.halves[column, point], np.nan)
-
-
-def _usual(rows: Floats, efforts: Sequence[int], settings: DutySettings, until_ns: int) -> _Usual:
-    columns, points = rows.shape[1] - len(efforts), settings.points
-    judged = rows[:, :columns]
-    best = np.full(columns, np.inf)
-    chosen = np.full(columns, -1)
-    lows, widths = np.zeros(columns), np.full(columns, 1.0)
-    middles, halves = np.full((columns, points), np.nan), np.full((columns, points), np.nan)
-    slow = range(columns, rows.shape[1])
-    own = {-1: -1} | dict(zip(efforts, efforts, strict=True)) | dict(zip(slow, efforts, strict=True))
-    for effort, channel in own.items():
-        drive = np.zeros(len(rows)) if effort < 0 else rows[:, effort]
-        if not np.isfinite(drive).any():
-            continue
-        low, high = float(np.nanmin(drive)), float(np.nanmax(drive))
-        width = max((high - low) / (points - 1), 1e-9 * max(abs(high), 1.0))
-        low -= width / 2.0
-        with np.errstate(invalid="ignore"):
-            place = np.where(np.isfinite(drive), np.floor((drive - low) / width), -1).astype(np.int64)
-        found_middles, found_halves, left = _chart(judged, place, settings)
-        better = left < best * 0.9
-        if effort >= 0:
-            better[[channel, channel + columns // 2]] = False
-        elif efforts:  # an effort by itself is work; it takes another one to tell that it is wrong
-            found_halves[list(efforts)] = np.nan
-        best[better], chosen[better], lows[better], widths[better] = left[better], effort, low, width
-        middles[better], halves[better] = found_middles[better], found_halves[better]
-    return _Usual(until_ns, chosen, lows, widths, middles, halves)
-
-
-def _chart(rows: Floats, place: NDArray[np.int64], settings: DutySettings) -> tuple[Floats, Floats, Floats]:
-    """Middles and half widths (columns, points) where rows are at the points `place`; the mean deviation left over."""
-    columns, points = rows.shape[1], settings.points
-    middles, halves = np.full((points, columns), np.nan), np.full((points, columns), np.nan)
-    apart = np.full(rows.shape, np.nan)
-    for point in np.unique(place[place >= 0]).tolist():
-        own = place == point
-        middles[point] = _quantile(rows[own], 0.5)
-        apart[own] = np.abs(rows[own] - middles[point])
-    extent = _quantile(rows, 0.99) - _quantile(rows, 0.01)
-    for point in np.unique(place[place >= 0]).tolist():
-        near = np.abs(place - point) <= 1
-        count = np.count_nonzero(near & (place >= 0))
-        if count >= _SUPPORT_ROWS:
-            least = settings.floor * np.maximum(np.abs(middles[point]), 2.0 * extent)
-            few = 1.0 + 2.0 / (
-                settings.smoothing * count
-            )  # smoothed rows are alike: few of them show little of what comes
-            halves[point] = few * _quantile(apart[near], 0.975) + least + 1e-12
-    counts = np.count_nonzero(np.isfinite(apart), axis=0)
-    left = np.where(counts > 0, np.nansum(apart, axis=0) / np.maximum(counts, 1), np.inf)
-    return middles.T, halves.T, left
-
-
-def _quantile(rows: Floats, share: float) -> Floats:
-    """Of each column, by nearest rank of what is there; NaN for a column without anything."""
-    ordered = np.sort(rows, axis=0)  # NaN goes last
-    counts = np.count_nonzero(np.isfinite(rows), axis=0)
-    places = np.clip(np.ceil(counts * share).astype(np.int64) - 1, 0, len(rows) - 1)
-    found: Floats = np.where(counts > 0, ordered[places, np.arange(rows.shape[1])], np.nan)
-    return found
-
-
-def _packed(values: Floats) -> str:
-    return base64.b64encode(values.astype("<f8").tobytes()).decode()
-
-
-def _unpacked(text: str) -> Floats:
-    return np.frombuffer(base64.b64decode(text), "<f8").copy()
+    def _learn(self, until_ns: int) -> Expectation | None:
+        rows, largest = self._memory.until(until_ns)
+        if len(rows) < ROWS_MIN:
+            return None
+        with_hours = until_ns - self._began_ns >= _HOURS_KNOWN_NS
+        return learn(rows, largest, self._drivers, self.settings.learning, until_ns=until_ns, with_hours=with_hours)

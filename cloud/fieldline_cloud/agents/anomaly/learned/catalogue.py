@@ -10,7 +10,7 @@ from fieldline_cloud.agents.anomaly.learned.banks import Bank, Detector, OneByOn
 from fieldline_cloud.agents.anomaly.learned.signs import Manner
 from fieldline_cloud.agents.anomaly.learned.together import JointDetector
 from fieldline_cloud.detectors import DETECTORS, SurpriseBank
-from fieldline_cloud.detectors.pair import Pair
+from fieldline_cloud.detectors.duty import Duty
 
 __all__ = ["MANNERS", "banks_of", "joint_of", "rule_of"]
 
@@ -19,15 +19,15 @@ _BANKS: Final[Mapping[str, Callable[[], Bank]]] = MappingProxyType({"surprise": 
 
 MANNERS: Final[Mapping[str, Manner]] = MappingProxyType(
     {
-        "surprise": Manner(0, 900 * _S, threshold=1.5),
-        "surprise_spread": Manner(0, 900 * _S, threshold=1.5),
-        "joint": Manner(60 * _S, 600 * _S, caution=0.5),
+        "surprise": Manner(0, 900 * _S, threshold=2.0),
+        "surprise_spread": Manner(0, 900 * _S, threshold=2.0),
+        "joint": Manner(60 * _S, 600 * _S, caution=0.3, caution_fades=4),
     }
 )
 """By rule. A detector that cries once and then calls it the new normal has no on-delay and a long off-delay.
 
 Of thousands of tags, each surprising once in 2,000 readings at 1.0, too many speak; at 1.5 it is less than once a year.
-The detector of a device knows at which duty it has not seen it, and needs half of the caution.
+The detector of a device knows at which duty it has not seen it: it needs a third of the caution, and not for long.
 """
 
 
@@ -63,4 +63,4 @@ def _class_of(name: str) -> Callable[[], Detector]:
 
 def joint_of(channels: Sequence[str]) -> JointDetector:
     """The detector of tags that belong together, for a device with these."""
-    return Pair(channels)
+    return Duty(channels)

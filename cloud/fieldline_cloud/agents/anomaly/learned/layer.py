@@ -16,6 +16,7 @@ from fieldline.wire.plant import TAG_BYTES_MAX
 from fieldline.wire.readings import Series
 from fieldline_cloud.agents.anomaly.finding import Finding
 from fieldline_cloud.agents.anomaly.learned import words
+from fieldline_cloud.agents.anomaly.learned.at_rest import take_at_rest
 from fieldline_cloud.agents.anomaly.learned.columns import Floats, Ints, Pending, is_number
 from fieldline_cloud.agents.anomaly.learned.episodes import Episodes
 from fieldline_cloud.agents.anomaly.learned.growth import Growth
@@ -45,6 +46,8 @@ STUCK: Final = "stuck"
 JOINT: Final = "joint"
 UNIT: Final = "unit"
 _UNIT_CAUSE: Final = "unit_change"
+_AT_REST: Final = 0.5
+"""What a score of a machine at rest counts: it can wait, and hardly anything moves there, so a little is far off."""
 _LASTING: Final = Manner(0, _HOUR_NS)
 
 
@@ -119,6 +122,9 @@ class Learned:
         if watch.rest.pauses(frame):
             self.stats.learned_readings_paused += sum(len(series.at_ns) for series in frame)
             watch.is_paused = True
+            if take_at_rest(watch, frame):
+                self._with_rows[device] = watch
+                self._changed[device] = None
             return
         if watch.is_paused:
             self._resume(watch)
@@ -152,7 +158,8 @@ class Learned:
             self.stats.learned_readings_late = self._stretches.late
             self.stats.learned_clocks_set_back = self._stretches.set_back
         for watch in self._with_rows.values():
-            findings += self._judge_together(watch)
+            findings += self._judge_together(watch, watch.together, watch.since_ns, 1.0)
+            findings += self._judge_together(watch, watch.at_rest, watch.rest_since_ns, _AT_REST)
         self._with_rows.clear()
         newest = lambda device: self._devices[device].newest_ns  # noqa: E731  # short, and used twice
         list(self._shadows.pass_time(newest))
@@ -173,6 +180,9 @@ class Learned:
         if watch.together is not None:
             watch.together.relearn()
             watch.since_ns = 0
+        if watch.at_rest is not None:
+            watch.at_rest.relearn()
+            watch.rest_since_ns = 0
         self.stats.learned_relearned += 1
         self._changed[device] = None
         return True
@@ -191,8 +201,10 @@ class Learned:
             "rest": watch.rest.snapshot(),
             "newest_ns": watch.newest_ns,
             "since_ns": watch.since_ns,
+            "rest_since_ns": watch.rest_since_ns,
             "tracks": {track.tag: self._plain(track) for track in watch.tracks.values() if track is not None},
             "together": None if watch.together is None else watch.together.snapshot(),
+            "at_rest": None if watch.at_rest is None else watch.at_rest.snapshot(),
             "episodes": self._episodes.snapshot(device),
         }
 
@@ -208,12 +220,15 @@ class Learned:
         try:
             watch.rest.restore(snapshot["rest"])
             watch.newest_ns, watch.since_ns = int(snapshot["newest_ns"]), int(snapshot["since_ns"])
+            watch.rest_since_ns = int(snapshot["rest_since_ns"])
             for tag, plain in snapshot["tracks"].items():
                 track = self._new_track(watch, tag)
                 if track is not None:
                     self._restore_track(track, plain)
             if watch.together is not None and snapshot["together"] is not None:
                 watch.together.restore(snapshot["together"])
+            if watch.at_rest is not None and snapshot["at_rest"] is not None:
+                watch.at_rest.restore(snapshot["at_rest"])
             self._episodes.restore(device, snapshot["episodes"])
         except BaseException:
             self.forget(device)
@@ -237,8 +252,10 @@ class Learned:
         settings = self._settings
         if len(self._devices) >= settings.tags_max:
             return None
-        together = None if settings.joint is None else Together(settings.joint, settings.every_ns)
-        watch = self._devices[device] = DeviceTracks(device, Rest(self._roles), together)
+        together, at_rest = (
+            None if settings.joint is None else Together(settings.joint, settings.every_ns) for _ in range(2)
+        )
+        watch = self._devices[device] = DeviceTracks(device, Rest(self._roles), together, at_rest)
         return watch
 
     def _new_track(self, watch: DeviceTracks, tag: str) -> Track | None:
@@ -342,7 +359,8 @@ class Learned:
             sign = self._sign(scorer, self._rows[row], at_ns, float(values[place]), float(scores[place]))
             is_new = scorer.feature is Feature.MEAN and sign.score >= 1.0 and row not in self._jumps
             known = self._levels.known(row)
-            if is_new and self._jumps.begin(row, known, sign.value, float(told.spreads[place]), sign):
+            is_alone = is_new and not self._others_moved(row, told, values)
+            if is_alone and self._jumps.begin(row, known, sign.value, float(told.spreads[place]), sign):
                 continue
             if row not in self._jumps:
                 yield sign
@@ -426,36 +444,46 @@ class Learned:
                 self.relearn(track.device, track.tag)
         return values, signs
 
+    def _others_moved(self, row: int, told: Told, values: Floats) -> bool:
+        """Whether other tags of the same device have moved too: one sensor changes its unit, a start changes them all."""
+        device = self._rows[row].device
+        own = np.array([other != row and self._rows[other].device == device for other in told.rows.tolist()], np.bool_)
+        moved = self._levels.have_moved(told.rows[own], values[own])
+        return 3 * int(np.count_nonzero(moved)) >= max(int(np.count_nonzero(own)), 1)
+
     def _put_together(self, told: Told, values: Floats) -> None:
         if self._settings.joint is None:
             return
-        for row, at_ns, value in zip(told.rows.tolist(), told.at_ns.tolist(), values.tolist(), strict=True):
+        columns = (told.rows, told.at_ns, values, told.spreads)
+        for row, at_ns, value, spread in zip(*(column.tolist() for column in columns), strict=True):
             track = self._rows[row]
-            if track.spec.joint and track.treatment is Treatment.VALUE and value == value:
+            if track.is_joint and value == value:
                 watch = self._devices[track.device]
                 assert watch.together is not None
-                watch.together.take(at_ns, track.tag, value)
+                watch.together.take(at_ns, track.tag, value, spread)
                 watch.since_ns = watch.since_ns or at_ns
                 self._with_rows[track.device] = watch
 
-    def _judge_together(self, watch: DeviceTracks) -> Iterator[Finding]:
-        assert watch.together is not None
-        if self._jumps and any(track is not None and track.row in self._jumps for track in watch.tracks.values()):
+    def _judge_together(
+        self, watch: DeviceTracks, together: Together | None, since_ns: int, counts: float
+    ) -> Iterator[Finding]:
+        if together is None or (
+            self._jumps and any(track is not None and track.row in self._jumps for track in watch.tracks.values())
+        ):
             return
-        for judged in watch.together.judge(threshold=_NEAR):
+        for judged in together.judge(threshold=_NEAR):
             self.stats.learned_rows_judged += 1
-            sign = self._joint_sign(watch, judged)
+            sign = self._joint_sign(watch, judged, counts * judged.score, judged.at_ns - since_ns)
             if sign is not None:
                 yield from self._note_all([sign])
 
-    def _joint_sign(self, watch: DeviceTracks, judged: Judged) -> Sign | None:
+    def _joint_sign(self, watch: DeviceTracks, judged: Judged, score: float, learned_ns: int) -> Sign | None:
         if judged.channels:
             watch.joint_lead = judged.channels[0][0]
         track = watch.tracks.get(watch.joint_lead)
         if track is None or not (judged.channels or self._speaks(watch.device)) or judged.score != judged.score:
             return None
-        learned_ns = judged.at_ns - watch.since_ns
-        score = self._worth.score(track, JOINT, judged.score, learned_ns, self._now_ns)
+        score = self._worth.score(track, JOINT, score, learned_ns, self._now_ns)
         return joint_sign(track, judged, JOINT, score, self._worth.manner(JOINT, track.spec))
 
     def _plain(self, track: Track) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fieldline_cloud.agents.anomaly.learned.columns import Floats, Ints
 
@@ -11,6 +12,8 @@ __all__ = ["Levels"]
 _RATE: Final = 0.05
 _CUT: Final = 4.0
 """A value counts as at most so many spreads away, so that a jump does not move the level before it is judged."""
+_FAR: Final = 2.5
+"""Standard deviations from its level at which a value has moved."""
 KNOWN_AFTER: Final = 20
 
 
@@ -40,6 +43,12 @@ class Levels:
         if self._seen[row] < KNOWN_AFTER:
             return None
         return float(self._level[row]), float(self._spread[row]) * 1.25
+
+    def have_moved(self, rows: Ints, values: Floats) -> NDArray[np.bool_]:
+        """Which values are away from the usual level of their rows, whatever the reason."""
+        spread = 1.25 * self._spread[rows] + 1e-9 * np.abs(self._level[rows])
+        far: NDArray[np.bool_] = np.abs(values - self._level[rows]) > _FAR * spread
+        return far & (self._seen[rows] >= KNOWN_AFTER)
 
     def learn(self, rows: Ints, values: Floats) -> None:
         """Take a value of each of `rows`."""

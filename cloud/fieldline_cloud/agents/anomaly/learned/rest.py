@@ -13,7 +13,7 @@ from typing import Any, Final
 from fieldline.model import Quality, Value
 from fieldline.wire.readings import Series
 
-__all__ = ["Rest", "RestSpec", "Roles"]
+__all__ = ["Rest", "RestSpec", "Roles", "last_good"]
 
 _UNCERTAIN: Final = int(Quality.UNCERTAIN)
 _ROLES_MAX: Final = 100_000
@@ -68,7 +68,7 @@ class Roles:
 class Rest:
     """One device."""
 
-    __slots__ = ("_has_running_tag", "_high", "_resumes_ns", "_roles", "_spec", "_stands")
+    __slots__ = ("_has_running_tag", "_high", "_resumes_ns", "_roles", "_spec", "_stands", "_stopped_ns")
 
     def __init__(self, roles: Roles) -> None:
         self._roles = roles
@@ -77,11 +77,16 @@ class Rest:
         self._high: dict[str, float] = {}
         self._stands = False
         self._resumes_ns = 0
+        self._stopped_ns = 0
 
     @property
     def stands(self) -> bool:
         """Whether it stood still in the last frame that said anything of it."""
         return self._stands
+
+    def is_settled(self, at_ns: int) -> bool:
+        """Whether it stands still at this time, and has done so for as long as it needs after a start."""
+        return self._stands and at_ns - self._stopped_ns >= self._spec.settle_ns
 
     def pauses(self, frame: Sequence[Series]) -> bool:
         """Take one frame of the device; whether it is not to be looked at: the device stands still, or settles."""
@@ -94,21 +99,23 @@ class Rest:
             if stands is not None:
                 if self._stands and not stands:
                     self._resumes_ns = newest_ns + self._spec.settle_ns
+                elif stands and not self._stands:
+                    self._stopped_ns = newest_ns
                 self._stands = stands
         return self._stands or newest_ns < self._resumes_ns <= newest_ns + self._spec.settle_ns
 
     def snapshot(self) -> list[Any]:
         """What `restore` needs, as plain data."""
-        return [self._has_running_tag, self._high, self._stands, self._resumes_ns]
+        return [self._has_running_tag, self._high, self._stands, self._resumes_ns, self._stopped_ns]
 
     def restore(self, snapshot: list[Any]) -> None:
         """Go on where `snapshot` was taken."""
-        self._has_running_tag, self._high, self._stands, self._resumes_ns = snapshot
+        self._has_running_tag, self._high, self._stands, self._resumes_ns, self._stopped_ns = snapshot
 
     def _by_running(self, said: Sequence[tuple[Role, Series]]) -> bool | None:
         for role, series in said:
             if role is Role.RUNNING:
-                value = _last_good(series)
+                value = last_good(series)
                 if isinstance(value, bool | int | float):
                     self._has_running_tag = True
                     return not value
@@ -118,14 +125,15 @@ class Rest:
         """None where the frame says nothing of it; one tag with an effort to show is enough to run."""
         stands = None
         for _, series in said:
-            value = _last_good(series)
+            value = last_good(series)
             if isinstance(value, int | float) and not isinstance(value, bool):
                 high = self._high[series.tag] = max(self._high.get(series.tag, 0.0) * _FADE, abs(value))
                 stands = stands is not False and abs(value) < self._spec.share * high
         return stands
 
 
-def _last_good(series: Series) -> Value:
+def last_good(series: Series) -> Value:
+    """The last good value of a series; None if it has none."""
     if not series.values:
         return None
     if series.qualities is None:

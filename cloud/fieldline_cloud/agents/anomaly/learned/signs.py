@@ -15,14 +15,15 @@ REST = 0.7
 class Manner:
     """How the alarms of a detector come and go. Delays in ns of the readings' time.
 
-    `threshold` is the score that is worth an alert, `caution` the share of the caution with the young that it needs: a
-    detector that knows what it has not seen needs less of it.
+    `threshold` is the score that is worth an alert. `caution` is the share of the caution with the young that it needs,
+    which fades with this power of the time: a detector that knows what it has not seen needs less.
     """
 
     on_delay_ns: int
     off_delay_ns: int
     threshold: float = 1.0
     caution: float = 1.0
+    caution_fades: int = 2
 
 
 @dataclass(frozen=True, slots=True)

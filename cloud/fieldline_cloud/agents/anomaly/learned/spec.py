@@ -74,6 +74,6 @@ class Caution:
 
     extra: float
 
-    def threshold(self, learned_ns: int, share: float = 1.0) -> float:
+    def threshold(self, learned_ns: int, share: float = 1.0, fades: int = 2) -> float:
         """What a score is divided by, with a detector that needs so much of the caution."""
-        return 1.0 + share * self.extra * min(1.0, (_DAY_NS / max(learned_ns, 1)) ** 2)
+        return 1.0 + share * self.extra * min(1.0, (_DAY_NS / max(learned_ns, 1)) ** fades)

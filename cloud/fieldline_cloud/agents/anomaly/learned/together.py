@@ -1,5 +1,6 @@
 """The rows of one device for the detector of tags that belong together: the same stretch of every tag. Pure."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -25,8 +26,11 @@ class JointDetector(Protocol):
     def learning(self) -> bool:
         """Whether it is still in its warm-up."""
 
-    def update(self, times: npt.ArrayLike, values: npt.ArrayLike) -> Floats:
-        """Score rows (n, channels), NaN for what is not there, at times (n,) in ns."""
+    def update(self, times: npt.ArrayLike, values: npt.ArrayLike, spreads: npt.ArrayLike | None = None) -> Floats:
+        """Score rows (n, channels), NaN for what is not there, at times (n,) in ns.
+
+        `spreads` (n, channels) are standard deviations of what each value is the mean of, NaN where there is none.
+        """
 
     def contributions(self) -> Sequence[tuple[str, float]]:
         """Each channel's share of the last score, the largest first."""
@@ -74,21 +78,24 @@ class Together:
         self._open = -1
         self._open_ns = 0
         self._values: dict[str, float] = {}
-        self._rows: list[tuple[int, dict[str, float]]] = []
+        self._spreads: dict[str, float] = {}
+        self._rows: list[tuple[int, dict[str, float], dict[str, float]]] = []
 
     @property
     def learning(self) -> bool:
         """Whether there is no score yet."""
         return self._detector is None or self._detector.learning
 
-    def take(self, at_ns: int, tag: str, value: float) -> None:
-        """One tag's mean over a stretch that ended at `at_ns`."""
+    def take(self, at_ns: int, tag: str, value: float, spread: float = math.nan) -> None:
+        """One tag's mean over a stretch that ended at `at_ns`, and the standard deviation within it, if known."""
         stretch = at_ns // self._every_ns
         if stretch != self._open:
             self._end_row()
             self._open = stretch
         self._open_ns = max(at_ns, self._open_ns) if self._values else at_ns
         self._values[tag] = value
+        if spread == spread:
+            self._spreads[tag] = spread
 
     def judge(self, *, threshold: float, at_once: bool = False) -> list[Judged]:
         """The scores of complete rows, once there are enough of them; what contributed from `threshold` on."""
@@ -98,9 +105,10 @@ class Together:
         self._adopt(rows)
         if self._detector is None:
             return []
-        times = np.array([at_ns for at_ns, _ in rows], np.int64)
-        values = np.array([[row.get(tag, np.nan) for tag in self._channels] for _, row in rows])
-        return self._judge(times, values, threshold)
+        times = np.array([at_ns for at_ns, _, _ in rows], np.int64)
+        values = np.array([[row.get(tag, np.nan) for tag in self._channels] for _, row, _ in rows])
+        spreads = np.array([[row.get(tag, np.nan) for tag in self._channels] for _, _, row in rows])
+        return self._judge(times, values, spreads, threshold)
 
     def relearn(self) -> None:
         """Forget what belongs together, with the tags there are now."""
@@ -114,7 +122,7 @@ class Together:
             "detector": None if self._detector is None else self._detector.snapshot(),
             "channels": self._channels,
             "newcomers": self._newcomers,
-            "open": [self._open, self._open_ns, self._values],
+            "open": [self._open, self._open_ns, self._values, self._spreads],
             "rows": self._rows,
         }
 
@@ -123,20 +131,20 @@ class Together:
         self._channels = list(snapshot["channels"])
         self._places = {tag: place for place, tag in enumerate(self._channels)}
         self._newcomers = dict(snapshot["newcomers"])
-        self._open, self._open_ns, self._values = snapshot["open"]
-        self._rows = [(int(at_ns), dict(row)) for at_ns, row in snapshot["rows"]]
+        self._open, self._open_ns, self._values, self._spreads = snapshot["open"]
+        self._rows = [(int(at_ns), dict(row), dict(spreads)) for at_ns, row, spreads in snapshot["rows"]]
         if snapshot["detector"] is not None and self._channels:
             self._detector = self._make(self._channels)
             self._detector.restore(snapshot["detector"])
 
     def _end_row(self) -> None:
         if self._values:
-            self._rows.append((self._open_ns, self._values))
-            self._values = {}
+            self._rows.append((self._open_ns, self._values, self._spreads))
+            self._values, self._spreads = {}, {}
 
-    def _adopt(self, rows: list[tuple[int, dict[str, float]]]) -> None:
+    def _adopt(self, rows: Sequence[tuple[int, dict[str, float], dict[str, float]]]) -> None:
         """Make the detector, or another one, when tags have shown that they stay."""
-        for _, row in rows:
+        for _, row, _ in rows:
             for tag in row.keys() - self._places.keys():
                 self._newcomers[tag] = self._newcomers.get(tag, 0) + 1
         while len(self._newcomers) > CHANNELS_MAX:
@@ -144,16 +152,16 @@ class Together:
         due = self.learning or max(self._newcomers.values(), default=0) >= ADOPT_ROWS
         if not self._newcomers or not due:
             return
-        present = set().union(*(row for _, row in rows))
+        present = set().union(*(row for _, row, _ in rows))
         kept = self._channels if self.learning else [tag for tag in self._channels if tag in present]
         self._channels = [*kept, *sorted(self._newcomers)][:CHANNELS_MAX]
         self._places = {tag: place for place, tag in enumerate(self._channels)}
         self._newcomers = {}
         self._detector = self._make(self._channels)
 
-    def _judge(self, times: Ints, values: Floats, threshold: float) -> list[Judged]:
+    def _judge(self, times: Ints, values: Floats, spreads: Floats, threshold: float) -> list[Judged]:
         assert self._detector is not None
-        scores = self._detector.update(times, values)
+        scores = self._detector.update(times, values, spreads)
         channels = self._channels_of(values[-1]) if np.any(scores >= threshold) else ()
         told = zip(times.tolist(), scores.tolist(), strict=True)
         return [Judged(at_ns, score, channels if score >= threshold else ()) for at_ns, score in told]

@@ -31,6 +31,11 @@ class Track:
     """Different whole numbers seen; None once it is known to be a measurement."""
     codes_readings: int = 0
 
+    @property
+    def is_joint(self) -> bool:
+        """Whether it is one of the tags of its device that are judged together."""
+        return self.spec.joint and self.treatment is Treatment.VALUE
+
     def is_code(self, series: Series) -> bool:
         """Take values while it may still be a code; whether it has shown to be one."""
         assert self.codes is not None
@@ -52,10 +57,14 @@ class DeviceTracks:
     device: DeviceId
     rest: Rest
     together: Together | None
+    at_rest: Together | None
+    """Its tags together while it stands still, which is another machine."""
     tracks: dict[str, Track | None] = field(default_factory=dict)
     newest_ns: int = 0
     since_ns: int = 0
     """When the learning of its tags together began."""
+    rest_since_ns: int = 0
+    """The same for what they are at rest."""
     is_paused: bool = False
     joint_lead: str = ""
     """The tag that fitted the others least when they were last found odd."""

@@ -26,7 +26,7 @@ class Worth:
         """The score of a tag that has been learned for so long; 1.0 is worth an alert."""
         shipped = self._manners.get(rule, QUICK)
         moved = self._thresholds.factor(f"{track.device}:{track.tag}:{rule}", now_ns)
-        cautious = shipped.threshold * self._caution.threshold(learned_ns, shipped.caution)
+        cautious = shipped.threshold * self._caution.threshold(learned_ns, shipped.caution, shipped.caution_fades)
         return score / (track.spec.threshold * moved * cautious)
 
     def manner(self, rule: str, spec: LearnSpec) -> Manner:

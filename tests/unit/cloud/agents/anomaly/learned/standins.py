@@ -62,7 +62,9 @@ class Together:
     def learning(self) -> bool:
         return len(self.plain.seen) < 5
 
-    def update(self, times: npt.ArrayLike, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    def update(
+        self, times: npt.ArrayLike, values: npt.ArrayLike, spreads: npt.ArrayLike | None = None
+    ) -> npt.NDArray[np.float64]:
         rows = np.asarray(values, np.float64)
         self.last = rows[-1]
         return self.plain.update(np.asarray(times, np.int64), np.nansum(rows, axis=1))
