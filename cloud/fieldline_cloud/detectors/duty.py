@@ -240,7 +240,7 @@ class Duty:
         finest = np.minimum(finest, self._finest)
         features = self._features(at, values)
         wide = np.concatenate([features, values, rough], axis=1)
-        smooth = trailing(wide, self._smooth, np.full(len(at), self.settings.smoothing))
+        smooth = trailing(wide, self._smooth, self._rates(len(at)))
         if unknown.any():
             smooth[self._drivers.unknown(unknown)] = np.nan
         self._smooth = smooth[-1].copy()
@@ -262,6 +262,9 @@ class Duty:
             parts.append(slow)
         return np.concatenate([*parts, hours(at)], axis=1)
 
+    def _rates(self, count: int) -> Floats:
+        return np.full(count, self.settings.smoothing)
+
     def _judge(self, rows: "_Followed") -> tuple[Floats, Floats]:
         """The scores (n,) of rows, and how far each channel is off (n, channels), less where little is known."""
         expected, settings, count = self._expected, self.settings, len(self.channels)
@@ -272,7 +275,7 @@ class Duty:
         wide = np.sqrt(1.0 + settings.caution * expected.leverages(features))
         alone = _ALONE * usual * wide
         off = np.clip(rows.values - expected.values(rows.features), -alone, alone)
-        off = trailing(off, self._off, np.full(len(off), settings.smoothing))
+        off = trailing(off, self._off, self._rates(len(off)))
         self._off = off[-1].copy()
         size = np.where(rows.known, np.abs(off) / wide, np.nan)
         width = np.fmax(settings.bar * usual, settings.largest_bar * expected.largest)

@@ -1,5 +1,6 @@
 """Exponential means of many columns over a batch of rows, without a step in Python for each row. Pure."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,19 @@ def trailing(rows: Floats, before: Floats, rates: Floats) -> Floats:
 
     `rates` (n,), from 0 to 1, is how much each row counts. Where `before` is NaN a mean begins with the first row.
     """
-    keeps = np.log1p(-np.minimum(rates, 1.0 - 1e-12))
-    since = np.cumsum(keeps)
-    ages = np.minimum(since[:, None] - since[None, :], 0.0)
-    weights = np.tril(np.exp(ages)) * rates
+    weights, fading = _weights(rates.tobytes())
     start = np.where(np.isnan(before), rows[0], before)
-    found: Floats = weights @ rows + np.exp(since)[:, None] * start
+    found: Floats = weights @ rows + fading * start
     return found
+
+
+@lru_cache(maxsize=1_024)
+def _weights(rates: bytes) -> tuple[Floats, Floats]:
+    """What each row (n, n) and the mean before (n, 1) count in each mean: rows mostly come at the same pace."""
+    rate = np.frombuffer(rates)
+    since = np.cumsum(np.log1p(-np.minimum(rate, 1.0 - 1e-12)))
+    ages = np.minimum(since[:, None] - since[None, :], 0.0)
+    return np.tril(np.exp(ages)) * rate, np.exp(since)[:, None]
 
 
 def held(rows: Floats, before: Floats) -> Floats:
