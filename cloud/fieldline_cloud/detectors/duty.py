@@ -253,7 +253,7 @@ class Duty:
 
     def _features(self, at: Ints, values: Floats) -> Floats:
         now = self._drivers.now(values)
-        passed_s = np.diff(at, prepend=self._followed_ns or at[0]) / _S
+        passed_s = np.diff(at, prepend=self._followed_ns if self._followed else at[0]) / _S
         self._followed_ns = int(at[-1])
         parts = [now]
         for place, late_s in enumerate(self.settings.late_s):
@@ -279,8 +279,9 @@ class Duty:
         self._off = off[-1].copy()
         size = np.where(rows.known, np.abs(off) / wide, np.nan)
         width = np.fmax(settings.bar * usual, settings.largest_bar * expected.largest)
-        noise = np.where(rows.known, rough / wide, np.nan) / (settings.rough_bar * (expected.rough + 0.5 * rows.finest))
-        ratios = np.fmax(size / width, noise)
+        unsteady = settings.rough_bar * (expected.rough + 0.5 * rows.finest) * wide
+        with np.errstate(divide="ignore", invalid="ignore"):  # a channel that never moved has no width
+            ratios = np.fmax(size / width, np.where(rows.known, rough, np.nan) / unsteady)
         self._ratios = np.nan_to_num(ratios[-1])
         middle = expected.values(features[-1:])[0]
         self._band = np.stack([middle - (width * wide)[-1], middle + (width * wide)[-1]])

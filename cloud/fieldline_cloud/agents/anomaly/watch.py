@@ -30,6 +30,7 @@ BATCH_READINGS: Final = 16_384
 GATHER_NS: Final = 60 * 1_000_000_000
 """How long readings wait at most for others to be scored with, as far as ticks come."""
 _AT_NS: Final = attrgetter("at_ns")
+_TAG: Final = attrgetter("tag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,11 @@ class Watch:
     def frame(self, device: DeviceId, frame: Sequence[Series], now_ns: int) -> list[Alert]:
         """As `readings`, from columns: tags without rules cost no Python object for each reading."""
         known = self.monitor.tags_of(device)
-        ruled = [series for series in frame if known.get(series.tag, series) is not None]  # or new: it decides itself
+        tags = list(map(_TAG, frame))
+        told = list(map(known.get, tags, tags))  # a new tag stands for itself: the monitor decides about it
         alerts: list[Alert] = []
-        if ruled:
+        if told.count(None) < len(told):
+            ruled = [series for series, one in zip(frame, told, strict=True) if one is not None]
             readings = sorted(readings_of(ruled), key=_AT_NS)
             alerts = self.monitor.readings(device, readings, now_ns)
         return alerts + self._learn(device, frame, now_ns)

@@ -56,7 +56,7 @@ class Raw:
 
 
 class Pending:
-    """Columns that wait to be scored together. Adding one costs a few list appends, however long it is.
+    """Columns that wait to be scored together. Adding some costs a few list appends, however long they are.
 
     Holds about as many readings as its owner lets it; `len` says how many.
     """
@@ -77,25 +77,47 @@ class Pending:
         if series.qualities is not None:
             qualities = zip(values, series.qualities, strict=True)
             values = [value if quality < _UNCERTAIN else None for value, quality in qualities]
-        self._rows.append(row)
-        self._lengths.append(len(values))
-        self._at_ns.append(series.at_ns)
-        self._values.append(values)
-        self._count += len(values)
+        self.extend((row,), (series.at_ns,), (values,))
+
+    def extend(self, rows: Sequence[int], at_ns: Sequence[Sequence[int]], values: Sequence[Sequence[Value]]) -> None:
+        """Several series at once, all of their readings good."""
+        lengths = list(map(len, values))
+        self._rows += rows
+        self._lengths += lengths
+        self._at_ns += at_ns
+        self._values += values
+        self._count += sum(lengths)
 
     def take(self) -> Raw:
         """All of it, and nothing is pending any more."""
-        rows = np.repeat(np.array(self._rows, np.int64), self._lengths)
-        raw = Raw(rows, _times(self._at_ns, self._count), _numbers(self._values, self._count))
+        raw = self._raw() if self._rows else Raw(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
         self.__init__()  # type: ignore[misc]  # empty again, as at first
-        return _in_order_of_rows(raw)
-
-
-def _in_order_of_rows(raw: Raw) -> Raw:
-    if not np.any(raw.rows[1:] < raw.rows[:-1]):
         return raw
-    order = np.argsort(raw.rows, kind="stable")
-    return Raw(raw.rows[order], raw.at_ns[order], raw.values[order])
+
+    def _raw(self) -> Raw:
+        """Series are put in order, not readings; moments that several series share are converted once."""
+        rows, lengths = np.array(self._rows, np.int64), np.array(self._lengths, np.int64)
+        which = np.fromiter(map(id, self._at_ns), np.uint64, len(rows))
+        is_new = np.append(True, which[1:] != which[:-1])
+        axes = np.flatnonzero(is_new)
+        at_ns = _times([self._at_ns[place] for place in axes.tolist()], int(lengths[axes].sum()))
+        begin = _starts(lengths)
+        axis_begin = _starts(lengths[axes])[np.cumsum(is_new) - 1]
+        if np.any(rows[1:] < rows[:-1]):
+            order = np.argsort(rows, kind="stable")
+            rows, lengths, begin, axis_begin = rows[order], lengths[order], begin[order], axis_begin[order]
+        place, stands = np.arange(self._count), _starts(lengths)
+        return Raw(
+            np.repeat(rows, lengths),
+            at_ns[place + np.repeat(axis_begin - stands, lengths)],
+            _numbers(self._values, self._count)[place + np.repeat(begin - stands, lengths)],
+        )
+
+
+def _starts(lengths: Ints) -> Ints:
+    """Where each begins of some that stand one after the other."""
+    starts: Ints = np.cumsum(lengths) - lengths
+    return starts
 
 
 def _times(columns: list[Sequence[int]], count: int) -> Ints:

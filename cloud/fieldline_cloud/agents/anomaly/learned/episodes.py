@@ -6,7 +6,7 @@ named it. Time is that of the readings.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, KeysView
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -68,6 +68,11 @@ class Episodes:
 
     def __len__(self) -> int:
         return len(self._episodes)
+
+    @property
+    def devices(self) -> KeysView[DeviceId]:
+        """Those that have an episode."""
+        return self._devices.keys()
 
     def speaks(self, device: DeviceId) -> bool:
         """Whether the device has an episode: then low scores matter as well."""

@@ -7,6 +7,7 @@ Frames are gathered and scored together (`flush`), so that the cost is that of a
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any, Final
 
 import numpy as np
@@ -19,18 +20,15 @@ from fieldline_cloud.agents.anomaly.learned import words
 from fieldline_cloud.agents.anomaly.learned.at_rest import take_at_rest
 from fieldline_cloud.agents.anomaly.learned.columns import Floats, Ints, Pending, is_number
 from fieldline_cloud.agents.anomaly.learned.episodes import Episodes
-from fieldline_cloud.agents.anomaly.learned.growth import Growth
-from fieldline_cloud.agents.anomaly.learned.jumps import Jumps
 from fieldline_cloud.agents.anomaly.learned.layer_settings import LearnedSettings
-from fieldline_cloud.agents.anomaly.learned.levels import Levels
-from fieldline_cloud.agents.anomaly.learned.natures import Natures
-from fieldline_cloud.agents.anomaly.learned.repeats import Repeats
+from fieldline_cloud.agents.anomaly.learned.layouts import SKIPPED, UNSURE
 from fieldline_cloud.agents.anomaly.learned.rest import Rest, Roles
+from fieldline_cloud.agents.anomaly.learned.row_state import RowState
 from fieldline_cloud.agents.anomaly.learned.scorers import Feature, Scorer
 from fieldline_cloud.agents.anomaly.learned.signs import Manner, Sign
 from fieldline_cloud.agents.anomaly.learned.spec import Treatment
 from fieldline_cloud.agents.anomaly.learned.stats import LearnStats, Tally
-from fieldline_cloud.agents.anomaly.learned.stretches import Stretches, Told
+from fieldline_cloud.agents.anomaly.learned.stretches import Told
 from fieldline_cloud.agents.anomaly.learned.telling import joint_sign, sensor_sign
 from fieldline_cloud.agents.anomaly.learned.thresholds import Thresholds
 from fieldline_cloud.agents.anomaly.learned.together import Judged, Together
@@ -64,16 +62,11 @@ class Learned:
         self._tags = 0
         self._roles = Roles(settings.rest)
         self._pending = Pending()
-        self._stretches = Stretches(settings.every_ns)
-        self._repeats, self._natures, self._levels, self._jumps = Repeats(), Natures(), Levels(), Jumps()
-        self._scorers = [
-            Scorer(name, feature, make)
-            for name, make in settings.detectors.items()
-            for feature in Feature
-            if feature is Feature.MEAN or name in settings.spreads
-        ]
-        self._growth = Growth()
-        self._room = 0
+        self._known = known = RowState(settings)
+        self._stretches, self._repeats, self._natures = known.stretches, known.repeats, known.natures
+        self._levels, self._growth, self._jumps, self._scorers = known.levels, known.growth, known.jumps, known.scorers
+        self._threshold_min = 1.0
+        self._numbers = count(1)
         self._episodes, self._shadows = Episodes(tally.precision), Episodes(tally.precision)
         self._with_rows: dict[DeviceId, DeviceTracks] = {}
         self._changed: dict[DeviceId, None] = {}
@@ -119,30 +112,46 @@ class Learned:
         if watch is None:
             self.stats.learned_tags_refused += len(frame)
             return
-        if watch.rest.pauses(frame):
+        found = watch.layouts.find(frame)
+        said = self._roles.of(frame) if found is None else [(role, frame[place]) for role, place in found[0].roles]
+        if watch.rest.pauses(frame, said):
             self.stats.learned_readings_paused += sum(len(series.at_ns) for series in frame)
             watch.is_paused = True
             if take_at_rest(watch, frame):
                 self._with_rows[device] = watch
-                self._changed[device] = None
+                self._mark(watch)
             return
         if watch.is_paused:
             self._resume(watch)
         before = len(self._pending)
-        tracks, add = watch.tracks, self._pending.add
-        for series in frame:
-            tag, at_ns, values, _ = series
-            if not values or (type(values[0]) is not float and not is_number(values)):
-                continue
-            track = tracks[tag] if tag in tracks else self._new_track(watch, tag)
-            if track is None or (track.codes is not None and track.is_code(series) and self._is_left_out(track)):
-                continue
-            add(track.row, series)
-            watch.newest_ns = at_ns[-1]
-            if not track.since_ns:
-                track.since_ns = at_ns[0]
+        if found is None:
+            watch.layouts.note(frame, said, [self._take_series(watch, series) for series in frame])
+        else:
+            watch.newest_ns = found[0].add_to(self._pending, found[1]) or watch.newest_ns
         self.stats.learned_readings += len(self._pending) - before
-        self._changed[device] = None
+        self._mark(watch)
+
+    def _take_series(self, watch: DeviceTracks, series: Series) -> int:
+        """Its row, or what stands in place of one."""
+        tag, at_ns, values, _ = series
+        if not values or (type(values[0]) is not float and not is_number(values)):
+            return SKIPPED
+        track = watch.tracks[tag] if tag in watch.tracks else self._new_track(watch, tag)
+        if track is None:
+            return SKIPPED if tag in watch.tracks else UNSURE
+        if track.codes is not None and track.is_code(series) and self._is_left_out(track):
+            return UNSURE
+        self._pending.add(track.row, series)
+        watch.newest_ns = at_ns[-1]
+        if not track.since_ns:
+            track.since_ns = at_ns[0]
+        return track.row if track.codes is None and track.since_ns else UNSURE
+
+    def _mark(self, watch: DeviceTracks) -> None:
+        """It has learned: there is something to save."""
+        if not watch.is_changed:
+            watch.is_changed = True
+            self._changed[watch.device] = None
 
     def flush(self, now_ns: int) -> list[Finding]:
         """Score what is pending; what is to be told of episodes that begin, go on or end."""
@@ -184,7 +193,7 @@ class Learned:
             watch.at_rest.relearn()
             watch.rest_since_ns = 0
         self.stats.learned_relearned += 1
-        self._changed[device] = None
+        self._mark(watch)
         return True
 
     def take_changed(self, devices_max: int) -> list[DeviceId]:
@@ -192,6 +201,7 @@ class Learned:
         chosen = list(self._changed)[:devices_max]
         for device in chosen:
             del self._changed[device]
+            self._devices[device].is_changed = False
         return chosen
 
     def snapshot(self, device: DeviceId) -> dict[str, Any]:
@@ -255,7 +265,7 @@ class Learned:
         together, at_rest = (
             None if settings.joint is None else Together(settings.joint, settings.every_ns) for _ in range(2)
         )
-        watch = self._devices[device] = DeviceTracks(device, Rest(self._roles), together, at_rest)
+        watch = self._devices[device] = DeviceTracks(device, Rest(self._roles), together, at_rest, next(self._numbers))
         return watch
 
     def _new_track(self, watch: DeviceTracks, tag: str) -> Track | None:
@@ -273,23 +283,17 @@ class Learned:
             track.codes = None
         watch.tracks[tag] = track
         self._rows.put(track)
-        self._reserve(len(self._rows))
+        self._known.reserve(len(self._rows))
+        self._threshold_min = min(self._threshold_min, spec.threshold)
         self._growth.is_counter[track.row] = track.treatment is Treatment.RATE
+        if spec.joint and watch.together is not None and track.treatment is Treatment.VALUE:
+            self._known.company.join(track.row, watch.number)
         for scorer in self._scorers:
             if scorer.detector in spec.detectors and (
                 scorer.feature is Feature.MEAN or not self._growth.is_counter[track.row]
             ):
                 scorer.add(track.row)
         return track
-
-    def _reserve(self, rows: int) -> None:
-        if rows <= self._room:
-            return
-        self._room = max(rows, 2 * self._room, 64)
-        for part in (self._stretches, self._repeats, self._natures, self._levels, self._growth):
-            part.reserve(self._room)
-        for scorer in self._scorers:
-            scorer.reserve(self._room)
 
     def _is_left_out(self, track: Track) -> bool:
         """A code of few whole numbers: learned no more."""
@@ -299,12 +303,8 @@ class Learned:
         return True
 
     def _forget_row(self, track: Track) -> None:
-        row = track.row
-        for part in (self._stretches, self._repeats, self._natures, self._levels, self._growth, self._jumps):
-            part.forget(row)
-        for scorer in self._scorers:
-            scorer.remove(row)
-        self._rows.free(row)
+        self._known.forget(track.row)
+        self._rows.free(track.row)
 
     def _resume(self, watch: DeviceTracks) -> None:
         """A counter's growth is not measured across a pause."""
@@ -313,12 +313,9 @@ class Learned:
         self._growth.pause(rows)
 
     def _relearn_row(self, track: Track) -> None:
-        for scorer in self._scorers:
-            scorer.relearn(track.row)
-        self._levels.forget(track.row)
-        self._jumps.forget(track.row)
-        self._growth.pause([track.row])
+        self._known.relearn(track.row)
         track.since_ns = 0
+        self._devices[track.device].layouts.clear()
         self._episodes.forget(track.device, track.tag)
 
     def _count_from_now(self, row: int) -> None:
@@ -326,6 +323,7 @@ class Learned:
         track = self._rows[row]
         if track.spec.treatment is None:
             track.treatment, self._growth.is_counter[row] = Treatment.RATE, True
+            self._known.company.forget(row)
             self.stats.learned_counters_found += 1
             self._relearn_row(track)
             if self._natures.is_coarse(row):
@@ -350,13 +348,16 @@ class Learned:
         self._put_together(told, values)
 
     def _signs(self, scorer: Scorer, told: Told, values: Floats, scores: Floats) -> Iterator[Sign]:
-        with np.errstate(invalid="ignore"):
-            near = scores >= _NEAR
+        near = scores >= self._worth.least(scorer.rule) * self._threshold_min
         for place in self._worth_a_look(told.rows, near):
             if np.isnan(scores[place]):
                 continue
             row, at_ns = int(told.rows[place]), int(told.at_ns[place])
-            sign = self._sign(scorer, self._rows[row], at_ns, float(values[place]), float(scores[place]))
+            track = self._rows[row]
+            score = self._worth.score(track, scorer.rule, float(scores[place]), at_ns - track.since_ns, self._now_ns)
+            if score < 1.0 and not self._speaks(track.device):
+                continue  # it begins nothing, and there is nothing that it could end
+            sign = self._sign(scorer, track, at_ns, float(values[place]), score)
             is_new = scorer.feature is Feature.MEAN and sign.score >= 1.0 and row not in self._jumps
             known = self._levels.known(row)
             is_alone = is_new and not self._others_moved(row, told, values)
@@ -368,17 +369,20 @@ class Learned:
     def _worth_a_look(self, rows: Ints, near: Any) -> list[int]:
         """Places whose scores are near a threshold, and all of devices that have something to say already."""
         if len(self._episodes) or len(self._shadows):
-            speaks = (self._speaks(self._rows[row].device) for row in rows.tolist())
-            near = near | np.fromiter(speaks, np.bool_, len(rows))
+            speaks = np.zeros(len(self._rows), np.bool_)
+            for device in {*self._episodes.devices, *self._shadows.devices}:
+                watch = self._devices.get(device)
+                tracks = () if watch is None else watch.tracks.values()
+                speaks[[track.row for track in tracks if track is not None]] = True
+            near = near | speaks[rows]
         found: list[int] = np.flatnonzero(near).tolist()
         return found
 
     def _speaks(self, device: DeviceId) -> bool:
         return self._episodes.speaks(device) or self._shadows.speaks(device)
 
-    def _sign(self, scorer: Scorer, track: Track, at_ns: int, value: float, score: float) -> Sign:
+    def _sign(self, scorer: Scorer, track: Track, at_ns: int, value: float, effective: float) -> Sign:
         spec, band = track.spec, None
-        effective = self._worth.score(track, scorer.rule, score, at_ns - track.since_ns, self._now_ns)
         if effective >= 1.0:  # to ask for the band costs more than the score
             low, high = scorer.band(track.row)
             band = Band(low, high) if np.isfinite(low) and np.isfinite(high) else None
@@ -445,31 +449,25 @@ class Learned:
         return values, signs
 
     def _others_moved(self, row: int, told: Told, values: Floats) -> bool:
-        """Whether other tags of the same device have moved too: one sensor changes its unit, a start changes them all."""
+        """Whether other tags of the device have moved too: one sensor changes its unit, a start moves them all."""
         device = self._rows[row].device
-        own = np.array([other != row and self._rows[other].device == device for other in told.rows.tolist()], np.bool_)
+        own = np.array([other != row and self._rows[other].device == device for other in told.rows.tolist()])
         moved = self._levels.have_moved(told.rows[own], values[own])
         return 3 * int(np.count_nonzero(moved)) >= max(int(np.count_nonzero(own)), 1)
 
     def _put_together(self, told: Told, values: Floats) -> None:
-        if self._settings.joint is None:
-            return
-        columns = (told.rows, told.at_ns, values, told.spreads)
-        for row, at_ns, value, spread in zip(*(column.tolist() for column in columns), strict=True):
-            track = self._rows[row]
-            if track.is_joint and value == value:
-                watch = self._devices[track.device]
-                assert watch.together is not None
-                watch.together.take(at_ns, track.tag, value, spread)
-                watch.since_ns = watch.since_ns or at_ns
-                self._with_rows[track.device] = watch
+        for rows, at_ns, means, spreads in self._known.company.meet(told, values):
+            device = self._rows[rows[0]].device
+            watch = self._with_rows[device] = self._devices[device]
+            assert watch.together is not None
+            watch.together.take_all(at_ns, [self._rows[row].tag for row in rows], means, spreads)
+            watch.since_ns = watch.since_ns or at_ns[0]
 
     def _judge_together(
         self, watch: DeviceTracks, together: Together | None, since_ns: int, counts: float
     ) -> Iterator[Finding]:
-        if together is None or (
-            self._jumps and any(track is not None and track.row in self._jumps for track in watch.tracks.values())
-        ):
+        tracks = watch.tracks.values() if self._jumps else ()
+        if together is None or any(track is not None and track.row in self._jumps for track in tracks):
             return
         for judged in together.judge(threshold=_NEAR):
             self.stats.learned_rows_judged += 1
@@ -487,34 +485,16 @@ class Learned:
         return joint_sign(track, judged, JOINT, score, self._worth.manner(JOINT, track.spec))
 
     def _plain(self, track: Track) -> dict[str, Any]:
-        row = track.row
-        return {
-            "since_ns": track.since_ns,
-            "may_be_code": track.codes is not None,
-            "growth": self._growth.snapshot(row),
-            "stretch": self._stretches.snapshot(row),
-            "repeats": self._repeats.snapshot(row),
-            "nature": self._natures.snapshot(row),
-            "level": self._levels.snapshot(row),
-            "scorers": {scorer.rule: scorer.snapshot(row) for scorer in self._scorers},
-        }
+        known = self._known.snapshot(track.row)
+        return {"since_ns": track.since_ns, "may_be_code": track.codes is not None, **known}
 
     def _restore_track(self, track: Track, plain: Mapping[str, Any]) -> None:
-        row = track.row
-        self._growth.restore(row, plain["growth"])
+        self._known.restore(track.row, plain)
         if track.spec.treatment is not None:  # the file has the last word
-            self._growth.is_counter[row] = track.treatment is Treatment.RATE
-        elif self._growth.is_counter[row]:
+            self._growth.is_counter[track.row] = track.treatment is Treatment.RATE
+        elif self._growth.is_counter[track.row]:
             track.treatment = Treatment.RATE
+            self._known.company.forget(track.row)
         track.since_ns = int(plain["since_ns"])
         if not plain["may_be_code"]:
             track.codes = None
-        self._stretches.restore(row, plain["stretch"])
-        self._repeats.restore(row, plain["repeats"])
-        self._natures.restore(row, plain["nature"])
-        self._levels.restore(row, plain["level"])
-        for scorer in self._scorers:
-            if plain["scorers"].get(scorer.rule) is not None:
-                scorer.restore(row, plain["scorers"][scorer.rule])
-            elif scorer.rule in plain["scorers"]:
-                scorer.remove(row)  # it was not watched: a coarse counter

@@ -13,7 +13,7 @@ from typing import Any, Final
 from fieldline.model import Quality, Value
 from fieldline.wire.readings import Series
 
-__all__ = ["Rest", "RestSpec", "Roles", "last_good"]
+__all__ = ["Rest", "RestSpec", "Role", "Roles", "last_good"]
 
 _UNCERTAIN: Final = int(Quality.UNCERTAIN)
 _ROLES_MAX: Final = 100_000
@@ -88,9 +88,13 @@ class Rest:
         """Whether it stands still at this time, and has done so for as long as it needs after a start."""
         return self._stands and at_ns - self._stopped_ns >= self._spec.settle_ns
 
-    def pauses(self, frame: Sequence[Series]) -> bool:
-        """Take one frame of the device; whether it is not to be looked at: the device stands still, or settles."""
-        said = self._roles.of(frame)
+    def pauses(self, frame: Sequence[Series], said: Sequence[tuple[Role, Series]] | None = None) -> bool:
+        """Take one frame of the device; whether it is not to be looked at: the device stands still, or settles.
+
+        `said` are its series that have a role, where that is known.
+        """
+        if said is None:
+            said = self._roles.of(frame)
         newest_ns = frame[0].at_ns[-1] if frame and frame[0].at_ns else 0
         if said:
             stands = self._by_running(said)
@@ -126,7 +130,7 @@ class Rest:
         stands = None
         for _, series in said:
             value = last_good(series)
-            if isinstance(value, int | float) and not isinstance(value, bool):
+            if type(value) is float or (isinstance(value, int | float) and not isinstance(value, bool)):
                 high = self._high[series.tag] = max(self._high.get(series.tag, 0.0) * _FADE, abs(value))
                 stands = stands is not False and abs(value) < self._spec.share * high
         return stands

@@ -16,11 +16,13 @@ from typing import Any, Final
 
 from fieldline.model import Alert, Verdict, VerdictKind
 
-__all__ = ["Outcome", "Raising", "Refusal", "Thresholds", "Tuned"]
+__all__ = ["FACTOR_MIN", "Outcome", "Raising", "Refusal", "Thresholds", "Tuned"]
 
 _DAY_NS: Final = 86_400 * 1_000_000_000
 _STEP: Final = {VerdictKind.FALSE_ALARM: math.log(1.25), VerdictKind.CONFIRMED: math.log(0.95)}
-_FLOOR: Final = math.log(0.8)
+FACTOR_MIN: Final = 0.8
+"""No verdicts move a threshold below this share of it."""
+_FLOOR: Final = math.log(FACTOR_MIN)
 _CEILING: Final = math.log(3.0)
 HALF_LIFE_NS: Final = 30 * _DAY_NS
 FUTURE_NS_MAX: Final = 300 * 1_000_000_000

@@ -5,6 +5,7 @@ from typing import Final
 
 from fieldline.model import DeviceId, Value
 from fieldline.wire.readings import Series
+from fieldline_cloud.agents.anomaly.learned.layouts import Layouts
 from fieldline_cloud.agents.anomaly.learned.natures import CODES_MAX
 from fieldline_cloud.agents.anomaly.learned.rest import Rest
 from fieldline_cloud.agents.anomaly.learned.spec import LearnSpec, Treatment
@@ -59,13 +60,17 @@ class DeviceTracks:
     together: Together | None
     at_rest: Together | None
     """Its tags together while it stands still, which is another machine."""
+    number: int = 0
     tracks: dict[str, Track | None] = field(default_factory=dict)
+    layouts: Layouts = field(default_factory=Layouts)
     newest_ns: int = 0
     since_ns: int = 0
     """When the learning of its tags together began."""
     rest_since_ns: int = 0
     """The same for what they are at rest."""
     is_paused: bool = False
+    is_changed: bool = False
+    """Whether it has learned since it was last asked for."""
     joint_lead: str = ""
     """The tag that fitted the others least when they were last found odd."""
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from fieldline_cloud.agents.anomaly.learned.signs import Manner
 from fieldline_cloud.agents.anomaly.learned.spec import Caution, LearnSpec
-from fieldline_cloud.agents.anomaly.learned.thresholds import Thresholds
+from fieldline_cloud.agents.anomaly.learned.thresholds import FACTOR_MIN, Thresholds
 from fieldline_cloud.agents.anomaly.learned.tracks import Track
 
 __all__ = ["QUICK", "Worth"]
@@ -21,6 +21,10 @@ class Worth:
         self._manners = manners
         self._caution = caution
         self._thresholds = thresholds
+
+    def least(self, rule: str) -> float:
+        """Scores below this are worth no alert of any tag whose own threshold is 1 or more, however long it learned."""
+        return self._manners.get(rule, QUICK).threshold * (FACTOR_MIN if len(self._thresholds) else 1.0)
 
     def score(self, track: Track, rule: str, score: float, learned_ns: int, now_ns: int) -> float:
         """The score of a tag that has been learned for so long; 1.0 is worth an alert."""

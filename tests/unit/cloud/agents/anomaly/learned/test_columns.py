@@ -47,3 +47,15 @@ def test_readings_become_one_series_a_tag() -> None:
     assert (first.tag, first.values, first.qualities) == ("a", [1.0, 2.0], [Quality.GOOD, Quality.BAD])
     assert is_number(first.values)
     assert not is_number(second.values)
+
+
+def test_moments_that_series_share_and_such_as_they_do_not_end_up_where_they_belong() -> None:
+    shared, pending = [1, 2], Pending()
+    pending.extend((3, 1), (shared, shared), ([1.0, 2.0], [3.0, 4.0]))
+    pending.add(2, Series("c", [9], [5.0]))
+    pending.extend((1,), (shared,), ([6.0, 7.0],))
+    raw = pending.take()
+    assert raw.rows.tolist() == [1, 1, 1, 1, 2, 3, 3]
+    assert raw.at_ns.tolist() == [1, 2, 1, 2, 9, 1, 2]
+    assert raw.values.tolist() == [3.0, 4.0, 6.0, 7.0, 5.0, 1.0, 2.0]
+    assert len(pending.take()) == 0
