@@ -43,6 +43,8 @@ _EVERY_TAG = {
     "rate_limit": ", process: {rate_limit: {period_ms: 10000}}",
     "aggregate": ", process: {aggregate: {period_ms: 60000}}",
     "alarms, nothing wrong": ", alarms: {hi: 1000000, lo: -1000000, missing_ms: 60000}",
+    "anomaly: true, means of 10 s": ", anomaly: true",
+    "anomaly, every reading judged": ", anomaly: {every_ms: 0, caution: 0}",
 }
 
 

@@ -73,7 +73,9 @@ def _processing_line(device: "DeviceSettings") -> str:
     tags: list[TagSettings | DerivedSettings] = [*device.read_tags, *device.derived]
     processed = sum(tag.process is not None for tag in tags)
     watched = sum(tag.alarms is not None for tag in tags) + len(device.alarms)
-    return f"    processing: {processed} tags processed, {len(device.derived)} derived, alarms on {watched}"
+    learned = sum(tag.anomaly is not None for tag in tags)
+    text = f"    processing: {processed} tags processed, {len(device.derived)} derived, alarms on {watched}"
+    return f"{text}, {learned} learned" if learned else text
 
 
 def _commands_lines(settings: "GatewaySettings") -> list[str]:

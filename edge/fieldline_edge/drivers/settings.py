@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from fieldline.config import Settings
 from fieldline.model import DeviceId
 from fieldline.topics import check_name
+from fieldline_edge.processing.anomaly_settings import Anomaly
 from fieldline_edge.processing.checks import device_problems
 from fieldline_edge.processing.settings import AlarmSettings, DerivedSettings, LimitSettings, ProcessSettings
 
@@ -59,6 +60,8 @@ class TagSettings(Settings):
     """What happens to the readings before they travel: deadband, door, rate limit, windows."""
     alarms: LimitSettings | None = None
     """Alarms on the value, judged at the edge; they travel ahead of all readings."""
+    anomaly: Anomaly | None = None
+    """Learn the value and raise an alert on what is unusual: true, or what is different from the defaults."""
 
     @model_validator(mode="after")
     def _range_is_right(self) -> "TagSettings":
@@ -70,6 +73,8 @@ class TagSettings(Settings):
             raise ValueError("out_of_range: clamp needs 'min' or 'max'; add one of them")
         if self.process is not None:
             self.process.check(self.name, self.min, self.max)
+        if self.anomaly is not None:
+            self.anomaly.check(self.name)
         return self
 
     @property
@@ -94,7 +99,7 @@ class DeviceSettings(Settings):
     def _processing_is_right(self) -> "DeviceSettings":
         if self.is_processed and self.is_many:
             raise ValueError(
-                "process, derived and alarms are for a device with one name, and this entry stands for many; "
+                "process, derived, alarms and anomaly are for a device with one name, and this entry stands for many; "
                 "write the devices one by one, or leave these keys out and watch the readings at the hub"
             )
         if self.is_processed and (problems := device_problems(self.read_tags, self.derived, self.alarms)):
@@ -116,7 +121,7 @@ class DeviceSettings(Settings):
     def is_processed(self) -> bool:
         """Whether anything at all happens to readings between the driver and the batcher."""
         return bool(self.derived or self.alarms) or any(
-            tag.process is not None or tag.alarms is not None for tag in self.read_tags
+            tag.process is not None or tag.alarms is not None or tag.anomaly is not None for tag in self.read_tags
         )
 
     def device_id(self, site: str) -> DeviceId:

@@ -7,7 +7,6 @@ once more, as an alert with a later time; the hub's agents see one fingerprint r
 import base64
 import json
 import logging
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ from typing import Final
 from fieldline.errors import DecodeError
 from fieldline.model import Alert
 from fieldline.wire.plant import decode_alert, encode_alert
+from fieldline_edge.processing.whole_file import write_whole
 
 __all__ = ["BYTES_MAX", "load_alerts", "save_alerts"]
 
@@ -48,15 +48,4 @@ def load_alerts(path: Path) -> list[Alert]:
 def save_alerts(path: Path, alerts: Iterable[Alert]) -> None:
     """Write them whole or not at all; OSError if the disk does not take it, and then the old file is still there."""
     content = json.dumps({"raised": [base64.b64encode(encode_alert(alert)).decode() for alert in alerts]})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    with new.open("w", encoding="ascii") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_whole(path, [content])

@@ -6,12 +6,15 @@ from typing import Final
 from fieldline.model import DeviceId, Reading, Severity
 from fieldline_edge.drivers.settings import DeviceSettings, TagSettings
 from fieldline_edge.processing.alarms import AlarmSpec, Level, Watch
+from fieldline_edge.processing.anomaly import AnomalySpec, Unusual
+from fieldline_edge.processing.anomaly_settings import AnomalySettings
 from fieldline_edge.processing.deadband import Deadband
 from fieldline_edge.processing.derived import Derived, DerivedTag
 from fieldline_edge.processing.door import Door
 from fieldline_edge.processing.limiter import RateLimit
-from fieldline_edge.processing.pipeline import Pipeline
-from fieldline_edge.processing.settings import LEVELS, DerivedSettings, LimitSettings, ProcessSettings, SeverityName
+from fieldline_edge.processing.names import SeverityName
+from fieldline_edge.processing.pipeline import Pipeline, Watcher
+from fieldline_edge.processing.settings import LEVELS, DerivedSettings, LimitSettings, ProcessSettings
 from fieldline_edge.processing.stage import Emit, ProcessingStats, Stage
 from fieldline_edge.processing.window import Window, WindowSpec
 
@@ -23,6 +26,8 @@ _SEVERITIES: Final[dict[SeverityName, Severity]] = {
     "critical": Severity.CRITICAL,
 }
 _MS: Final = 1_000_000
+_SCORE_MOVED: Final = 0.1  # a score travels when it has moved by more than this
+_SCORE_REPORT_NS_MAX: Final = 60_000_000_000
 
 
 def build_pipeline(settings: DeviceSettings, *, site: str, stats: ProcessingStats, now_s: float) -> Pipeline | None:
@@ -39,13 +44,17 @@ def build_pipeline(settings: DeviceSettings, *, site: str, stats: ProcessingStat
     tags: list[TagSettings | DerivedSettings] = [*settings.read_tags, *settings.derived]
     for tag in tags:
         limit = tag.alarms if tag.alarms is not None else limits.get(tag.name)
-        if tag.process is None and limit is None:
+        if tag.process is None and limit is None and tag.anomaly is None:
             continue
-        watch = None if limit is None else Watch(_alarm_spec(device, tag, limit), now_s)
+        watchers: list[Watcher] = []
+        if limit is not None:
+            watchers.append(Watch(_alarm_spec(device, tag, limit), now_s))
+        if tag.anomaly is not None:
+            watchers.append(_unusual(device, tag, tag.anomaly, pipeline, stats))
         stages: list[Stage] = []
         emit = _lay(tag, pipeline, stats, stages)
         timed = [stage for stage in stages if not isinstance(stage, Deadband)]
-        pipeline.add(tag.name, emit, stages, timed, watch)
+        pipeline.add(tag.name, emit, stages, timed, watchers)
     return pipeline
 
 
@@ -137,6 +146,33 @@ def _alarm_spec(device: DeviceId, tag: TagSettings | DerivedSettings, limits: Li
         missing_ns=None if limits.missing_ms is None else limits.missing_ms * _MS,
         missing_severity=_SEVERITIES[limits.severity.get("missing", "warning")],
     )
+
+
+def _unusual(
+    device: DeviceId,
+    tag: TagSettings | DerivedSettings,
+    anomaly: AnomalySettings,
+    pipeline: Pipeline,
+    stats: ProcessingStats,
+) -> Unusual:
+    spec = AnomalySpec(
+        device=device,
+        tag=tag.name,
+        unit=tag.unit,
+        threshold=anomaly.threshold,
+        every_ns=anomaly.every_ms * _MS,
+        caution=anomaly.caution,
+        off_delay_ns=anomaly.off_delay_ms * _MS,
+        severity=_SEVERITIES[anomaly.severity],
+        cause=anomaly.cause,
+        message=anomaly.message,
+    )
+    running = None if anomaly.running is None else pipeline.running(anomaly.running, anomaly.settle_ms * _MS)
+    emit = None
+    if anomaly.keep_score:
+        thinned = Deadband(_SCORE_MOVED, report_ns_max=_SCORE_REPORT_NS_MAX, emit=pipeline.out, stats=stats)
+        emit = thinned.put
+    return Unusual(spec, stats=stats, running=running, emit=emit)
 
 
 def _levels(limits: LimitSettings) -> Sequence[Level]:

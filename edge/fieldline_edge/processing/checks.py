@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from fieldline_edge.processing.anomaly_settings import AnomalySettings
 from fieldline_edge.processing.derived import DerivedProblem, order_of
 from fieldline_edge.processing.settings import AlarmSettings, DerivedSettings, LimitSettings, ProcessSettings
 
@@ -35,12 +36,22 @@ class TagLike(Protocol):
         """Alarms on it."""
         ...
 
+    @property
+    def anomaly(self) -> AnomalySettings | None:
+        """How it is learned."""
+        ...
+
 
 def device_problems(
     tags: Sequence[TagLike], derived: Sequence[DerivedSettings], alarms: Sequence[AlarmSettings]
 ) -> list[InitErrorDetails]:
     """Everything wrong, each with its place within the device's settings."""
-    rules = (_twice(tags, derived), _formulas(tags, derived), _alarms(tags, derived, alarms))
+    rules = (
+        _twice(tags, derived),
+        _formulas(tags, derived),
+        _alarms(tags, derived, alarms),
+        _running(tags, derived),
+    )
     found = [problem for rule in rules for problem in islice(rule, _PROBLEMS_MAX)]
     return [_detail(place, message) for place, message in found]
 
@@ -54,13 +65,19 @@ def _twice(tags: Sequence[TagLike], derived: Sequence[DerivedSettings]) -> Itera
         taken.setdefault(made.name, f"derived tag {made.name!r}")
     for key, group in (("tags", tags), ("derived", derived)):
         for index, tag in enumerate(group):
-            for name in tag.process.names_for(tag.name) if tag.process is not None else ():
+            for place, name, maker in _made(tag):
                 if name in taken:
-                    yield (
-                        (key, index, "process", "aggregate"),
-                        f"makes the tag {name!r}, which is already {taken[name]}; rename one",
-                    )
-                taken.setdefault(name, f"made by windows of {tag.name!r}")
+                    message = f"makes the tag {name!r}, which is already {taken[name]}; rename one"
+                    yield (key, index, *place), message
+                taken.setdefault(name, f"made by {maker} of {tag.name!r}")
+
+
+def _made(tag: TagLike | DerivedSettings) -> Iterator[tuple[Place, str, str]]:
+    """(place in the tag's settings, name, what makes it) of tags that are made of this one."""
+    for name in tag.process.names_for(tag.name) if tag.process is not None else ():
+        yield ("process", "aggregate"), name, "windows"
+    if tag.anomaly is not None and (score := tag.anomaly.name_for(tag.name)) is not None:
+        yield ("anomaly", "keep_score"), score, "the score"
 
 
 def _formulas(tags: Sequence[TagLike], derived: Sequence[DerivedSettings]) -> Iterator[tuple[Place, str]]:
@@ -98,6 +115,21 @@ def _alarms(
         elif first.setdefault(alarm.tag, index) != index:
             earlier = first[alarm.tag]
             yield ("alarms", index, "tag"), f"{alarm.tag!r} is already in alarms[{earlier}]; put all its limits there"
+
+
+def _running(tags: Sequence[TagLike], derived: Sequence[DerivedSettings]) -> Iterator[tuple[Place, str]]:
+    """Tags that are to say whether the machine runs, and are none of its device."""
+    from difflib import get_close_matches  # for mistakes alone, as above
+
+    known = [tag.name for tag in (*tags, *derived)]
+    for key, group in (("tags", tags), ("derived", derived)):
+        for index, tag in enumerate(group):
+            running = None if tag.anomaly is None else tag.anomaly.running
+            if running is None or running in known:
+                continue
+            near = get_close_matches(running, known, n=1)
+            cure = f"did you mean {near[0]!r}?" if near else f"the device has {', '.join(sorted(known)[:8])}"
+            yield (key, index, "anomaly", "running"), f"{running!r} is no tag of this device; {cure}"
 
 
 def _detail(place: Place, message: str) -> InitErrorDetails:

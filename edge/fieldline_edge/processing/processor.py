@@ -21,6 +21,8 @@ from fieldline_edge.processing.stage import ProcessingStats
 from fieldline_edge.processing.window import Window
 
 if TYPE_CHECKING:
+    from fieldline_edge.processing.anomaly import Unusual
+    from fieldline_edge.processing.learned_keeper import LearnedKeeper
     from fieldline_edge.processing.pipeline import Pipeline, Timer
 
 __all__ = ["Downstream", "Processor"]
@@ -52,6 +54,7 @@ class Processor:
 
     An alert goes first, then the readings that led to it, at once and not after the linger of their batch. Alerts
     that are raised are kept in the file `alerts_path`: after a restart they are neither raised again nor forgotten.
+    What was learned is kept beside it, in a file that ends in .learned.
     """
 
     def __init__(
@@ -70,6 +73,8 @@ class Processor:
         self._wake = asyncio.Event()
         self._save = asyncio.Event()
         self._save_fails = False
+        self._keeper: LearnedKeeper | None = None  # made for the first device of which anything is learned
+        self._learns = asyncio.Event()
         self._failures_before: dict[Reason, int] = dict.fromkeys(Reason, 0)
         self.configure(devices, site=site)
 
@@ -78,6 +83,13 @@ class Processor:
         """Aggregation windows open now."""
         stages = (stage for each in self._pipelines.values() for way in each.ways.values() for stage in way.stages)
         return sum(stage.held for stage in stages if isinstance(stage, Window))
+
+    @property
+    def learners(self) -> "dict[tuple[DeviceId, str], Unusual]":
+        """What learns a tag, by device and tag."""
+        return {
+            (device, tag): learner for device, pipeline in self._pipelines.items() for tag, learner in pipeline.learners
+        }
 
     @property
     def failures(self) -> dict[Reason, int]:
@@ -103,6 +115,8 @@ class Processor:
             self._settings[device] = settings
             if settings.is_processed:
                 self._add(device, settings, site, now_s)
+        if self._keeper is not None:
+            self._keeper.forget()
         self._forget()
 
     def _add(self, device: DeviceId, settings: DeviceSettings, site: str, now_s: float) -> None:
@@ -112,11 +126,25 @@ class Processor:
         if pipeline is not None:
             self._pipelines[device] = pipeline
             pipeline.restore(self.raised)
+            if pipeline.learners:
+                self._learn(pipeline)
             self._plan(pipeline)
 
+    def _learn(self, pipeline: "Pipeline") -> None:
+        if self._keeper is None:
+            from fieldline_edge.processing.learned_keeper import LearnedKeeper  # memory for those alone who learn
+
+            self._keeper = LearnedKeeper(self._alerts_path.with_suffix(".learned"), lambda: self.learners)
+            self._learns.set()
+        self._keeper.hand_over({(pipeline.device, tag): learner for tag, learner in pipeline.learners})
+
     def open(self) -> None:
-        """Read which alerts were raised when the gateway ended. Touches the disk; never raises."""
-        if not any(way.watch for each in self._pipelines.values() for way in each.ways.values()) and (
+        """Read which alerts were raised, and what had been learned, when the gateway ended. Touches the disk; never
+        raises.
+        """
+        if self._keeper is not None:
+            self._keeper.open()
+        if not any(way.watchers for each in self._pipelines.values() for way in each.ways.values()) and (
             not self._alerts_path.exists()
         ):
             return
@@ -141,9 +169,10 @@ class Processor:
         self._hand_on(pipeline)
 
     async def run(self) -> None:
-        """Tick what is due and save what is raised, until cancelled."""
+        """Tick what is due and save what is raised and learned, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_saved())
+            group.create_task(self._keep_learned())
             group.create_task(self._keep_time())
 
     def flush(self) -> None:
@@ -154,7 +183,9 @@ class Processor:
             self._hand_on(pipeline)
 
     def save(self) -> None:
-        """Write down what is raised, if that has changed: at the end."""
+        """Write down what is raised, if that has changed, and what was learned: at the end."""
+        if self._keeper is not None:
+            self._keeper.save()
         if self._save.is_set():
             self._save.clear()
             self._write(list(self.raised.values()))
@@ -176,6 +207,11 @@ class Processor:
             if not await asyncio.to_thread(self._write, list(self.raised.values())):
                 await asyncio.sleep(_SAVE_AGAIN_S)
                 self._save.set()
+
+    async def _keep_learned(self) -> None:
+        await self._learns.wait()
+        assert self._keeper is not None, "made before anything learns"
+        await self._keeper.run()
 
     def _tick_one(self, now_s: float) -> bool:
         """Serve the first timer if its time has come; False if none is due."""
@@ -239,6 +275,8 @@ class Processor:
         del self._settings[device]
         pipeline = self._pipelines.pop(device, None)
         if pipeline is not None:
+            if self._keeper is not None:
+                self._keeper.keep({(device, tag): learner for tag, learner in pipeline.learners})
             pipeline.flush(now_s)
             pipeline.due.clear()
             self._hand_on(pipeline)
@@ -252,8 +290,8 @@ class Processor:
             fingerprint
             for pipeline in self._pipelines.values()
             for way in pipeline.ways.values()
-            if way.watch is not None
-            for fingerprint in way.watch.fingerprints
+            for watcher in way.watchers
+            for fingerprint in watcher.fingerprints
         }
         for fingerprint in [each for each in self.raised if each not in watched]:
             self._alert(forgotten(self.raised[fingerprint], self._clock.time_ns()))

@@ -5,12 +5,13 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from fieldline.config import Settings
-from fieldline.topics import check_name
+from fieldline_edge.processing.anomaly_settings import Anomaly
 from fieldline_edge.processing.expressions.parser import Expression, parse
 from fieldline_edge.processing.limiter import Keep
+from fieldline_edge.processing.names import TAG_NAME_MAX, Name, SeverityName
 from fieldline_edge.processing.window import Function, Stamp
 
 __all__ = [
@@ -23,19 +24,15 @@ __all__ = [
     "LimitSettings",
     "ProcessSettings",
     "RateLimitSettings",
-    "SeverityName",
 ]
 
-Name = Annotated[str, AfterValidator(check_name)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-SeverityName = Literal["info", "warning", "critical"]
 LevelName = Literal["lo_lo", "lo", "hi", "hi_hi"]
 LEVELS: Final[tuple[LevelName, ...]] = ("lo_lo", "lo", "hi", "hi_hi")
 
 _DAY_MS: Final = 86_400_000
-_TAG_NAME_MAX: Final = 64
 
 
 class ToleranceSettings(Settings):
@@ -153,10 +150,10 @@ class ProcessSettings(Settings):
                 except ValueError as error:
                     raise ValueError(f"process.{key}.{error}") from None
         for name in self.names_for(tag):
-            if len(name) > _TAG_NAME_MAX:
+            if len(name) > TAG_NAME_MAX:
                 raise ValueError(
-                    f"process.aggregate: makes the tag {name!r}, which is longer than {_TAG_NAME_MAX}; "
-                    f"shorten the tag's name by {len(name) - _TAG_NAME_MAX}"
+                    f"process.aggregate: makes the tag {name!r}, which is longer than {TAG_NAME_MAX}; "
+                    f"shorten the tag's name by {len(name) - TAG_NAME_MAX}"
                 )
 
     def names_for(self, tag: str) -> Iterator[str]:
@@ -234,6 +231,8 @@ class DerivedSettings(Settings):
     """What happens to the readings before they travel."""
     alarms: LimitSettings | None = None
     """Alarms on the value, judged at the edge."""
+    anomaly: Anomaly | None = None
+    """Learn the value and raise an alert on what is unusual: true, or what is different from the defaults."""
 
     @model_validator(mode="after")
     def _is_right(self) -> "DerivedSettings":
@@ -245,6 +244,8 @@ class DerivedSettings(Settings):
             raise ValueError(f"expression: {error}") from None
         if self.process is not None:
             self.process.check(self.name, self.min, self.max)
+        if self.anomaly is not None:
+            self.anomaly.check(self.name)
         return self
 
     @cached_property

@@ -37,6 +37,7 @@ class ProcessingStats:
     late: int = 0  # came after the window they belong to was closed, and are in none
     windows: int = 0  # closed
     derived: int = 0  # readings of derived tags
+    anomaly_late: int = 0  # not judged: as old as one before, or older
     alerts: int = 0  # raised or cleared
     errors: int = 0  # faults of our own, logged with a traceback; the readings went on as they came
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterable
 from itertools import pairwise
@@ -16,6 +17,7 @@ import pytest
 
 from fieldline import Delivery, Runtime, Start
 from fieldline.config import loads
+from fieldline.model import DeviceId, Reading
 from fieldline.wire.plant import decode_alert
 from fieldline_cloud.hub.hub import Hub
 from fieldline_cloud.hub.settings import HubSettings
@@ -234,6 +236,38 @@ async def test_a_killed_process_goes_on_where_it_was(tmp_path: Path) -> None:
 def get(url: str) -> str:
     with urllib.request.urlopen(url, timeout=5) as answer:
         return str(answer.read().decode())
+
+
+async def test_what_is_unusual_while_the_hub_is_away_is_an_alert_there_afterwards(tmp_path: Path) -> None:
+    hub_port = free_port()
+    text = (
+        f"kind: gateway\nname: gw-1\nsite: demo\nhub: 127.0.0.1:{hub_port}\nspool: {{path: {tmp_path / 'spool.db'}}}\n"
+        "devices:\n  - {driver: modbus, name: fan, area: hall-a, host: 127.0.0.1, port: 9, tags: "
+        "[{name: vibration, address: 0, type: int16, unit: mm/s, anomaly: {every_ms: 0, caution: 0}}]}\n"
+    )
+    fan, minute_ns = DeviceId("demo", "hall-a", "fan"), 60_000_000_000
+    began_ns = time.time_ns() - 302 * minute_ns
+    async with running(loads(text, GatewaySettings, name="g.yaml")) as gateway:
+        await until(lambda: gateway.uplink.last_error)
+        for number in range(301):
+            value = 9.5 if number == 300 else 2.0 + (number * 7 % 11) / 20
+            gateway.board.put(fan, [Reading("vibration", began_ns + number * minute_ns, value)])
+        await until(lambda: gateway.spool.state.readings_spooled >= 301)
+        assert not gateway.uplink.connected
+        async with (
+            hub(tmp_path, hub_port) as server,
+            Runtime(f"127.0.0.1:{server.port}", name="shift-leader") as runtime,
+            runtime.subscribe("alerts/#", start=Start.EARLIEST) as stored,
+            asyncio.timeout(30),
+        ):
+            delivery = await stored.next_delivery()
+
+    assert delivery is not None
+    alert = decode_alert(next(iter(delivery.messages())).content)
+    assert alert.fingerprint == "demo/hall-a/fan:vibration:edge_unusual"
+    assert alert.raised_at_ns == began_ns + 300 * minute_ns
+    assert alert.message.startswith("9.5 mm/s where ")
+    assert (tmp_path / "spool.learned").exists()
 
 
 async def test_alerts_derived_tags_and_what_a_door_keeps_reach_the_hub(tmp_path: Path) -> None:

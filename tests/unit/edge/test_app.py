@@ -227,6 +227,8 @@ async def test_metrics_show_what_processing_kept_back(tmp_path: Path) -> None:
         "fieldline_edge_alerts_total 1.0",
         "fieldline_edge_alerts_raised 1.0",
         "fieldline_edge_windows_held 0.0",
+        "fieldline_edge_anomaly_tags 0.0",
+        "fieldline_edge_anomaly_late_total 0.0",
     ):
         assert line in lines
 

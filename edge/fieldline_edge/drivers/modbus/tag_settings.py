@@ -219,6 +219,8 @@ class ModbusTagSettings(TagSettings):
             raise ValueError(f"half: belongs to int8 and uint8, not to {self.type.value}; remove it")
         if self.type in (RegisterType.BOOL, RegisterType.STRING) and self.is_scaled:
             raise ValueError(f"type: {self.type.value} has no scale, offset, min or max; remove them")
+        if self.anomaly is not None and (self.type in (RegisterType.BOOL, RegisterType.STRING) or self.map):
+            raise ValueError("anomaly: learns numbers, and this tag has none; remove it")
         self._check_raw()
         if self.writable is not None and (why := why_not_written(self)):
             raise ValueError(f"writable: {why}")

@@ -173,6 +173,8 @@ class OtherTagSettings(TagSettings, ValueSettings):
     def _only_numbers_scale(self) -> "OtherTagSettings":
         if not self.type.is_number and self.is_scaled:
             raise ValueError(f"type: {self.type.value} has no scale, offset, min or max; remove them")
+        if not self.type.is_number and self.anomaly is not None:
+            raise ValueError(f"anomaly: learns numbers, and type {self.type.value} is none; remove it")
         return self
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from fieldline.config import loads
 from fieldline.errors import ConfigError
+from fieldline_edge.processing.anomaly_settings import AnomalySettings
 from fieldline_edge.settings import GatewaySettings
 
 HEAD = """\
@@ -142,6 +143,56 @@ def test_the_name_of_a_window_must_fit_and_be_free() -> None:
 )
 def test_a_wrong_formula_or_alarm_is_found_with_its_line_and_cure(text: str, problem: str) -> None:
     assert problems_of(text) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (tag("anomaly: false"), ".anomaly: false: leave the key out to learn nothing, or write 'anomaly: true'"),
+        (tag("anomaly: yes please"), ".anomaly: 'yes please': must be a mapping"),
+        (tag("anomaly: {treshold: 2}"), ".anomaly.treshold: is not a known key; did you mean 'threshold'?"),
+        (tag("anomaly: {threshold: 0.1}"), ".anomaly.threshold: 0.1: input should be greater than or equal to 0.5"),
+        (
+            tag("anomaly: {running: flow1}"),
+            ".anomaly.running: 'flow1' is no tag of this device; did you mean 'flow-1'?",
+        ),
+        (
+            tag("anomaly: {keep_score: true}") + "      - {name: t.anomaly, address: 3, type: int16}\n",
+            ".anomaly.keep_score: makes the tag 't.anomaly', which is already tag 't.anomaly'; rename one",
+        ),
+        (
+            tag("anomaly: {keep_score: true}").replace("name: t,", f"name: {'x' * 60},"),
+            "is longer than 64; shorten the tag's name by 4",
+        ),
+        (tag("anomaly: true").replace("int16", "string, length_registers: 4"), "anomaly: learns numbers, and this tag"),
+        (tag("anomaly: true, map: {0: stopped}"), "anomaly: learns numbers, and this tag has none; remove it"),
+    ],
+)
+def test_a_wrong_anomaly_is_found_with_its_line_and_cure(text: str, problem: str) -> None:
+    (found,) = problems_of(text)
+
+    assert found.startswith("g.yaml:14: devices[0].tags[2]")
+    assert problem in found
+
+
+def test_an_anomaly_is_true_or_what_differs() -> None:
+    plain = settings_of(tag("anomaly: true")).devices[0]
+    changed = settings_of(tag("anomaly: {threshold: 2, severity: critical}")).devices[0]
+
+    assert plain.is_processed
+    assert plain.tags[2].anomaly == AnomalySettings()
+    assert changed.tags[2].anomaly == AnomalySettings(threshold=2, severity="critical")
+
+
+def test_a_text_from_mqtt_cannot_be_learned() -> None:
+    text = (
+        "  - {driver: mqtt, name: m, area: hall, broker: {host: b}, topic: t, "
+        "tags: [{name: state, path: $.s, type: string, anomaly: true}]}\n"
+    )
+
+    (problem,) = problems_of(text)
+
+    assert "anomaly: learns numbers, and type string is none; remove it" in problem
 
 
 def test_every_unknown_name_is_found_at_once() -> None:

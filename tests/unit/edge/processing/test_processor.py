@@ -224,6 +224,99 @@ async def test_a_changed_device_is_built_anew_and_the_others_go_on(tmp_path: Pat
     assert [alert.state for alert in down.alerts] == [AlertState.RAISED]
 
 
+ANOMALY = "anomaly: {every_ms: 0, caution: 0, keep_score: true}"
+
+
+def usual(count: int = 300) -> list[Reading]:
+    return [Reading("t", number * 60 * S, 60.0 + (number * 7 % 11) / 11) for number in range(1, count + 1)]
+
+
+async def test_what_is_unusual_is_an_alert_ahead_of_its_readings_and_its_score_is_a_tag(tmp_path: Path) -> None:
+    down = Down()
+    subject = processor(settings_of(ANOMALY), down, tmp_path)
+    subject.put(PUMP, usual())
+    down.events.clear()
+
+    subject.put(PUMP, [Reading("t", 301 * 60 * S, 80.0)])
+
+    assert down.events == ["alert edge_unusual raised", "put pump 2", "hurry pump"]
+    assert [one.tag for one in down.readings[-2:]] == ["t.anomaly", "t"]
+    score = down.readings[-2].value
+    assert isinstance(score, float)
+    assert score > 1.5
+    assert list(subject.raised) == ["demo/hall/pump:t:edge_unusual"]
+
+
+async def test_what_is_learned_sees_every_reading_and_only_what_is_left_travels(tmp_path: Path) -> None:
+    down = Down()
+    subject = processor(
+        settings_of(f"{ANOMALY}, process: {{deadband: {{absolute: 50, report_ms_max: 90000000}}}}"), down, tmp_path
+    )
+
+    subject.put(PUMP, usual())
+    subject.put(PUMP, [Reading("t", 301 * 60 * S, 80.0)])
+
+    assert [alert.rule for alert in down.alerts] == ["edge_unusual"]
+    assert [one.value for one in down.readings if one.tag == "t"] == [usual()[0].value]
+    assert len([one for one in down.readings if one.tag == "t.anomaly"]) > 1
+
+
+async def test_a_restart_knows_what_was_learned_and_what_was_raised(tmp_path: Path) -> None:
+    first = Down()
+    subject = processor(settings_of(ANOMALY), first, tmp_path)
+    subject.open()
+    subject.put(PUMP, [*usual(), Reading("t", 301 * 60 * S, 80.0)])
+    subject.save()
+
+    again = Down()
+    restarted = processor(settings_of(ANOMALY), again, tmp_path)
+    restarted.open()
+    (learner,) = restarted.learners.values()
+    restarted.put(PUMP, [Reading("t", 302 * 60 * S, 80.0)])
+
+    assert not learner.learning
+    assert (len(first.alerts), again.alerts) == (1, [])
+    assert list(restarted.raised) == [first.alerts[0].fingerprint]
+
+
+async def test_a_reload_that_changes_the_device_forgets_nothing_it_learned(tmp_path: Path) -> None:
+    down = Down()
+    subject = processor(settings_of(ANOMALY), down, tmp_path)
+    subject.put(PUMP, usual())
+    (before,) = subject.learners.values()
+
+    subject.configure(settings_of(f"{ANOMALY}, alarms: {{hi: 999}}").devices, site="demo")
+    (after,) = subject.learners.values()
+    subject.configure(settings_of("alarms: {hi: 999}").devices, site="demo")
+
+    assert after is not before
+    assert after.snapshot() == before.snapshot()
+    assert not subject.learners
+
+
+async def test_a_machine_that_stops_is_no_anomaly_even_if_its_readings_come_first(tmp_path: Path) -> None:
+    down = Down()
+    subject = processor(settings_of("anomaly: {every_ms: 0, caution: 0, running: other, settle_ms: 0}"), down, tmp_path)
+    subject.put(PUMP, [Reading("other", 0, 1)])
+    subject.put(PUMP, usual())
+
+    subject.put(PUMP, [Reading("t", 301 * 60 * S, 0.0), Reading("other", 301 * 60 * S, 0)])
+    assert down.alerts == []
+    subject.put(PUMP, [Reading("other", 302 * 60 * S, 1), Reading("t", 302 * 60 * S, 0.0)])
+
+    assert [alert.rule for alert in down.alerts] == ["edge_unusual"]
+
+
+async def test_a_derived_tag_is_learned_as_any_other(tmp_path: Path) -> None:
+    down = Down()
+    rest = "    derived: [{name: double, expression: t * 2, anomaly: {every_ms: 0, caution: 0}}]\n"
+    subject = processor(settings_of(rest=rest), down, tmp_path)
+
+    subject.put(PUMP, [*usual(), Reading("t", 301 * 60 * S, 80.0)])
+
+    assert [alert.fingerprint for alert in down.alerts] == ["demo/hall/pump:double:edge_unusual"]
+
+
 async def test_a_fault_of_ours_costs_no_reading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
