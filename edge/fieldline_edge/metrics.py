@@ -71,7 +71,7 @@ class GatewayCollector(Collector):
             "Readings that a stage of processing kept back, by stage.",
             labels=["stage"],
         )
-        for stage in ("deadband", "door", "rate_limit", "aggregate"):
+        for stage in ("deadband", "door", "rate_limit", "aggregate", "waveform"):
             suppressed.add_metric([stage], getattr(stats, stage))
         yield suppressed
         failed = CounterMetricFamily(
@@ -85,6 +85,8 @@ class GatewayCollector(Collector):
         yield _counter("processing_windows", "Windows closed.", stats.windows)
         yield _counter("processing_errors", "Faults of our own; the readings went on as they came.", stats.errors)
         yield _counter("readings_derived", "Readings of derived tags.", stats.derived)
+        yield _counter("waveforms", "Waveforms whose features were told.", stats.waveforms)
+        yield _counter("waveforms_cut", "Waveforms dropped, because they were not whole.", stats.waveforms_cut)
         learners = processor.learners.values()
         yield _gauge("anomaly_tags", "Tags that are learned.", len(learners))
         yield _gauge("anomaly_tags_learning", "Of these, not judged yet.", sum(each.learning for each in learners))

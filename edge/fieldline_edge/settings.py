@@ -182,7 +182,8 @@ class GatewaySettings(FileSettings):
     def _each_device_once(cls, devices: tuple[DeviceSettings, ...]) -> tuple[DeviceSettings, ...]:
         if not devices:
             raise ValueError("is empty; add at least one device")
-        if problems := [*_duplicates(devices), *_disagreements(devices), *_broker_conflicts(devices)]:
+        rules = (_duplicates, _disagreements, _broker_conflicts, _unknown_shafts)
+        if problems := [problem for rule in rules for problem in rule(devices)]:
             raise pydantic.ValidationError.from_exception_data(cls.__name__, problems)
         return devices
 
@@ -235,6 +236,28 @@ def _broker_conflicts(
             f"{difference}; write the same in both"
         )
         problems.append(_problem((index, "broker"), message, device))
+    return problems
+
+
+def _unknown_shafts(
+    devices: Sequence[ModbusDeviceSettings | MqttDeviceSettings | SparkplugDeviceSettings],
+) -> list[InitErrorDetails]:
+    """Waveforms whose shaft is that of a device, or of a tag, that is not there."""
+    known = {f"{device.area}/{device.name}": device for device in devices}
+    problems: list[InitErrorDetails] = []
+    for index, device in enumerate(devices):
+        for number, waveform in enumerate(device.waveforms):
+            speed = waveform.speed
+            if speed is None or speed.device is None:
+                continue
+            place = (index, "waveforms", number, "speed")
+            other = known.get(speed.device)
+            if other is None:
+                message = f"{speed.device!r} is no device of this gateway; it has {', '.join(sorted(known)[:8])}"
+                problems.append(_problem((*place, "device"), message, device))
+            elif other.read_tags and speed.tag not in [tag.name for tag in other.read_tags]:
+                message = f"{speed.tag!r} is no tag that is read from {speed.device}; write the name of one"
+                problems.append(_problem((*place, "tag"), message, device))
     return problems
 
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fieldline_cloud.detectors.bearing import Bearing, Part
+from fieldline.detectors.bearing import Bearing, Part
 from fieldline_cloud.detectors.normal import Floats
 
 __all__ = [

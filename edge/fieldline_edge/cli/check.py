@@ -75,7 +75,8 @@ def _processing_line(device: "DeviceSettings") -> str:
     watched = sum(tag.alarms is not None for tag in tags) + len(device.alarms)
     learned = sum(tag.anomaly is not None for tag in tags)
     text = f"    processing: {processed} tags processed, {len(device.derived)} derived, alarms on {watched}"
-    return f"{text}, {learned} learned" if learned else text
+    text += f", {learned} learned" if learned else ""
+    return text + (f", {len(device.waveforms)} waveforms" if device.waveforms else "")
 
 
 def _commands_lines(settings: "GatewaySettings") -> list[str]:

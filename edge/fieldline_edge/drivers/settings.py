@@ -13,6 +13,7 @@ from fieldline.topics import check_name
 from fieldline_edge.processing.anomaly_settings import Anomaly
 from fieldline_edge.processing.checks import device_problems
 from fieldline_edge.processing.settings import AlarmSettings, DerivedSettings, LimitSettings, ProcessSettings
+from fieldline_edge.processing.waveform_settings import WaveformSettings
 
 __all__ = ["DeviceSettings", "Host", "Name", "OutOfRange", "TagSettings", "check_unique_names"]
 
@@ -92,6 +93,8 @@ class DeviceSettings(Settings):
     """Part of the site the device stands in."""
     derived: tuple[DerivedSettings, ...] = ()
     """Tags that are computed from others of this device."""
+    waveforms: tuple[WaveformSettings, ...] = ()
+    """Tags whose readings are the samples of a waveform; what they tell becomes tags."""
     alarms: tuple[AlarmSettings, ...] = ()
     """Alarms on tags of this device, derived ones included; where it suits better, write them at the tag."""
 
@@ -99,10 +102,12 @@ class DeviceSettings(Settings):
     def _processing_is_right(self) -> "DeviceSettings":
         if self.is_processed and self.is_many:
             raise ValueError(
-                "process, derived, alarms and anomaly are for a device with one name, and this entry stands for many; "
-                "write the devices one by one, or leave these keys out and watch the readings at the hub"
+                "process, derived, waveforms, alarms and anomaly are for a device with one name, and this entry stands "
+                "for many; write the devices one by one, or leave these keys out and watch the readings at the hub"
             )
-        if self.is_processed and (problems := device_problems(self.read_tags, self.derived, self.alarms)):
+        if self.is_processed and (
+            problems := device_problems(self.read_tags, self.derived, self.alarms, self.waveforms)
+        ):
             raise ValidationError.from_exception_data(type(self).__name__, problems)
         return self
 
@@ -120,7 +125,7 @@ class DeviceSettings(Settings):
     @property
     def is_processed(self) -> bool:
         """Whether anything at all happens to readings between the driver and the batcher."""
-        return bool(self.derived or self.alarms) or any(
+        return bool(self.derived or self.alarms or self.waveforms) or any(
             tag.process is not None or tag.alarms is not None or tag.anomaly is not None for tag in self.read_tags
         )
 

@@ -1,6 +1,7 @@
 """From the settings of a device to the way of its readings. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from fieldline.model import DeviceId, Reading, Severity
@@ -16,9 +17,12 @@ from fieldline_edge.processing.names import SeverityName
 from fieldline_edge.processing.pipeline import Pipeline, Watcher
 from fieldline_edge.processing.settings import LEVELS, DerivedSettings, LimitSettings, ProcessSettings
 from fieldline_edge.processing.stage import Emit, ProcessingStats, Stage
+from fieldline_edge.processing.waveform.captures import CaptureSpec, Shaft, Waveforms
+from fieldline_edge.processing.waveform.speeds import ShaftSpec, Speeds
+from fieldline_edge.processing.waveform_settings import WaveformSettings
 from fieldline_edge.processing.window import Window, WindowSpec
 
-__all__ = ["build_pipeline"]
+__all__ = ["build_pipeline", "shaft_of"]
 
 _SEVERITIES: Final[dict[SeverityName, Severity]] = {
     "info": Severity.INFO,
@@ -30,18 +34,46 @@ _SCORE_MOVED: Final = 0.1  # a score travels when it has moved by more than this
 _SCORE_REPORT_NS_MAX: Final = 60_000_000_000
 
 
-def build_pipeline(settings: DeviceSettings, *, site: str, stats: ProcessingStats, now_s: float) -> Pipeline | None:
-    """The way of the readings of a device; None if nothing at all happens to them."""
+@dataclass(frozen=True, slots=True)
+class _Feature:
+    """A feature of a waveform, as a tag beside those that are read: it may have alarms, and a name in formulas."""
+
+    name: str
+    unit: str
+    min: None = None
+    max: None = None
+    process: None = None
+    alarms: None = None
+    anomaly: None = None
+
+
+_Tag = TagSettings | DerivedSettings | _Feature
+
+
+def build_pipeline(
+    settings: DeviceSettings, *, site: str, stats: ProcessingStats, now_s: float, speeds: Speeds
+) -> Pipeline | None:
+    """The way of the readings of a device; None if nothing at all happens to them. `speeds` are those of all shafts."""
     if not settings.is_processed:
         return None
     device = settings.device_id(site)
+    units = {tag.name: tag.unit for tag in settings.read_tags}
+    features: list[_Feature] = []
+    captures: list[tuple[CaptureSpec, Shaft]] = []
+    for waveform in settings.waveforms:
+        spec = waveform.feature_spec(units[waveform.tag])
+        features += [_Feature(f"{waveform.tag}.{name}", unit) for name, unit in spec.units.items()]
+        capture = CaptureSpec(waveform.tag, waveform.samples, spec, waveform.keep_raw)
+        captures.append((capture, _shaft(waveform, device, speeds)))
     derived = None
     if settings.derived:
         made = [DerivedTag(tag.name, tag.parsed, tag.min, tag.max) for tag in settings.derived]
-        derived = Derived([tag.name for tag in settings.read_tags], made)
-    pipeline = Pipeline(device, derived=derived, stats=stats)
+        read = [tag.name for tag in settings.read_tags] + [feature.name for feature in features]
+        derived = Derived(read, made)
+    waveforms = Waveforms(captures, stats) if captures else None
+    pipeline = Pipeline(device, derived=derived, stats=stats, waveforms=waveforms)
     limits: dict[str, LimitSettings] = {alarm.tag: alarm for alarm in settings.alarms}
-    tags: list[TagSettings | DerivedSettings] = [*settings.read_tags, *settings.derived]
+    tags: list[_Tag] = [*settings.read_tags, *features, *settings.derived]
     for tag in tags:
         limit = tag.alarms if tag.alarms is not None else limits.get(tag.name)
         if tag.process is None and limit is None and tag.anomaly is None:
@@ -58,7 +90,26 @@ def build_pipeline(settings: DeviceSettings, *, site: str, stats: ProcessingStat
     return pipeline
 
 
-def _lay(tag: TagSettings | DerivedSettings, pipeline: Pipeline, stats: ProcessingStats, stages: list[Stage]) -> Emit:
+def shaft_of(waveform: WaveformSettings, device: DeviceId) -> ShaftSpec | None:
+    """Which tag says how fast the shaft of a waveform of `device` turns; None if none does."""
+    speed = waveform.speed
+    if speed is None:
+        return None
+    if speed.device is not None:
+        area, _, name = speed.device.partition("/")
+        device = DeviceId(device.site, area, name)
+    return ShaftSpec(device, speed.tag, speed.rpm_per_unit, speed.rpm_min, speed.age_ms_max * _MS)
+
+
+def _shaft(waveform: WaveformSettings, device: DeviceId, speeds: Speeds) -> Shaft:
+    spec = shaft_of(waveform, device)
+    if spec is not None:
+        return lambda at_ns: speeds.shaft_hz(spec, at_ns)
+    shaft_hz = None if waveform.rpm is None else waveform.rpm / 60.0
+    return lambda at_ns: shaft_hz
+
+
+def _lay(tag: _Tag, pipeline: Pipeline, stats: ProcessingStats, stages: list[Stage]) -> Emit:
     """Where the way of a tag begins. Adds its stages in the order in which readings pass them."""
     process = tag.process
     if process is None:
@@ -106,7 +157,7 @@ def _both(one: Emit, other: Emit) -> Emit:
 
 
 def _thinned(
-    tag: TagSettings | DerivedSettings,
+    tag: _Tag,
     process: ProcessSettings,
     out: Emit,
     stats: ProcessingStats,
@@ -132,7 +183,7 @@ def _thinned(
     return stage.put
 
 
-def _alarm_spec(device: DeviceId, tag: TagSettings | DerivedSettings, limits: LimitSettings) -> AlarmSpec:
+def _alarm_spec(device: DeviceId, tag: _Tag, limits: LimitSettings) -> AlarmSpec:
     return AlarmSpec(
         device=device,
         tag=tag.name,
@@ -150,7 +201,7 @@ def _alarm_spec(device: DeviceId, tag: TagSettings | DerivedSettings, limits: Li
 
 def _unusual(
     device: DeviceId,
-    tag: TagSettings | DerivedSettings,
+    tag: _Tag,
     anomaly: AnomalySettings,
     pipeline: Pipeline,
     stats: ProcessingStats,

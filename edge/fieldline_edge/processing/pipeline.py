@@ -1,7 +1,7 @@
 """The way of the readings of one device: derived tags, alarms, then the stages of each tag. Pure.
 
-The order is fixed. A driver has scaled and judged the values; then come derived tags, then alarms and what is learned
-(which see every reading), then rate limit or windows, then deadband or door.
+The order is fixed. A driver has scaled and judged the values; then come features of waveforms, then derived tags, then
+alarms and what is learned (which see every reading), then rate limit or windows, then deadband or door.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +12,7 @@ from fieldline.model import Alert, DeviceId, Reading
 from fieldline_edge.processing.anomaly import Running, Unusual
 from fieldline_edge.processing.derived import Derived
 from fieldline_edge.processing.stage import Emit, ProcessingStats, Stage
+from fieldline_edge.processing.waveform.captures import Waveforms
 
 __all__ = ["Pipeline", "TagWay", "Timed", "Timer", "Watcher"]
 
@@ -75,9 +76,17 @@ class Pipeline:
     came.
     """
 
-    def __init__(self, device: DeviceId, *, derived: Derived | None, stats: ProcessingStats) -> None:
+    def __init__(
+        self,
+        device: DeviceId,
+        *,
+        derived: Derived | None,
+        stats: ProcessingStats,
+        waveforms: Waveforms | None = None,
+    ) -> None:
         self.device = device
         self.derived = derived
+        self._waveforms = waveforms
         self.ways: dict[str, TagWay] = {}
         self._simple: dict[str, Emit] = {}  # the beginning of those ways where nothing is timed or watched
         self._running: dict[tuple[str, int], Running] = {}  # by tag and the time to settle
@@ -117,6 +126,8 @@ class Pipeline:
         """Take readings in the order they were read."""
         stats = self._stats
         stats.readings += len(readings)
+        if self._waveforms is not None:
+            readings = self._waveforms.extend(readings)
         if self.derived is not None:
             extended = self.derived.extend(readings)
             stats.derived += len(extended) - len(readings)

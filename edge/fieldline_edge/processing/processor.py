@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import heapq
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -18,6 +18,7 @@ from fieldline_edge.processing.alarms import forgotten
 from fieldline_edge.processing.alert_store import load_alerts, save_alerts
 from fieldline_edge.processing.expressions.compiler import Reason
 from fieldline_edge.processing.stage import ProcessingStats
+from fieldline_edge.processing.waveform.speeds import Speeds
 from fieldline_edge.processing.window import Window
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Processor:
         self._wake = asyncio.Event()
         self._save = asyncio.Event()
         self._save_fails = False
+        self._speeds = Speeds()
         self._keeper: LearnedKeeper | None = None  # made for the first device of which anything is learned
         self._learns = asyncio.Event()
         self._failures_before: dict[Reason, int] = dict.fromkeys(Reason, 0)
@@ -106,6 +108,7 @@ class Processor:
         was held goes out, and what was raised stays raised where it is still watched.
         """
         wanted = {settings.device_id(site): settings for settings in devices}
+        self._speeds.want(_shafts(wanted))
         now_s = self._clock.monotonic()
         for device in [each for each, settings in self._settings.items() if wanted.get(each) != settings]:
             self._remove(device, now_s)
@@ -122,7 +125,7 @@ class Processor:
     def _add(self, device: DeviceId, settings: DeviceSettings, site: str, now_s: float) -> None:
         from fieldline_edge.processing.build import build_pipeline  # memory for those alone who process something
 
-        pipeline = build_pipeline(settings, site=site, stats=self.stats, now_s=now_s)
+        pipeline = build_pipeline(settings, site=site, stats=self.stats, now_s=now_s, speeds=self._speeds)
         if pipeline is not None:
             self._pipelines[device] = pipeline
             pipeline.restore(self.raised)
@@ -156,6 +159,8 @@ class Processor:
 
     def put(self, device: DeviceId, readings: Sequence[Reading]) -> None:
         """Take readings of one device. Never blocks, never raises."""
+        if device in self._speeds.devices:
+            self._speeds.see(device, readings)
         pipeline = self._pipelines.get(device)
         if pipeline is None:
             self._sink.put(device, readings)
@@ -312,3 +317,14 @@ class Processor:
             return False
         self._save_fails = False
         return True
+
+
+def _shafts(devices: Mapping[DeviceId, DeviceSettings]) -> Iterator[tuple[DeviceId, str]]:
+    """(device, tag) of all tags by which waveforms are told how fast a shaft turns."""
+    for device, settings in devices.items():
+        for waveform in settings.waveforms:
+            from fieldline_edge.processing.build import shaft_of  # memory for those alone who have waveforms
+
+            spec = shaft_of(waveform, device)
+            if spec is not None:
+                yield spec.device, spec.tag

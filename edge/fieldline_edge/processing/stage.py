@@ -34,6 +34,9 @@ class ProcessingStats:
     door: int = 0  # not handed on: a straight line says the same
     rate_limit: int = 0  # not handed on: another one of the same slot was
     aggregate: int = 0  # went into a window, and not on by itself
+    waveform: int = 0  # samples of waveforms that do not travel themselves
+    waveforms: int = 0  # captures whose features were told
+    waveforms_cut: int = 0  # captures dropped, because they were not whole
     late: int = 0  # came after the window they belong to was closed, and are in none
     windows: int = 0  # closed
     derived: int = 0  # readings of derived tags

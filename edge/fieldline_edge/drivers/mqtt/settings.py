@@ -278,6 +278,18 @@ class MqttDeviceSettings(DeviceSettings):
         return self
 
     @model_validator(mode="after")
+    def _samples_have_a_time(self) -> "MqttDeviceSettings":
+        if self.payload is PayloadKind.JSON:
+            for waveform in self.waveforms:
+                period_ms = 1_000.0 / waveform.rate_hz
+                if self.values_every_ms is None or abs(self.values_every_ms - period_ms) > 0.01 * period_ms:
+                    raise ValueError(
+                        f"values_every_ms: the samples of {waveform.tag!r} are {period_ms:g} ms apart by their rate_hz "
+                        f"{waveform.rate_hz:g}; write {period_ms:g}, or correct rate_hz"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _columns_are_known(self) -> "MqttDeviceSettings":
         for what, value in self._values():
             if isinstance(value.column, str) and not self.csv.header and value.column not in self.csv.columns:

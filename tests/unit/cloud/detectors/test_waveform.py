@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fieldline_cloud.detectors.bearing import Bearing, Part
+from fieldline.detectors.bearing import Bearing, Part
 from fieldline_cloud.detectors.waveform import (
     band_rms,
     bearing_marks,
