@@ -128,6 +128,8 @@ PURE = [
     "edge/fieldline_edge/processing/pipeline.py",
     "edge/fieldline_edge/processing/settings.py",
     "edge/fieldline_edge/processing/stage.py",
+    "edge/fieldline_edge/processing/waveform/*.py",
+    "edge/fieldline_edge/processing/waveform_settings.py",
     "edge/fieldline_edge/processing/window.py",
     "edge/fieldline_edge/processing/expressions/*.py",
     "edge/fieldline_edge/drivers/simulator/trace.py",

@@ -1,13 +1,15 @@
 """Settings of waveforms: `waveforms:` of a device, whose features become tags."""
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field, model_validator
 
 from fieldline.config import Settings
-from fieldline.detectors.bearing import Bearing, Part
 from fieldline_edge.processing.names import TAG_NAME_MAX, Name
-from fieldline_edge.processing.waveform.features import FeatureSpec
+
+if TYPE_CHECKING:
+    from fieldline.detectors.bearing import Bearing
+    from fieldline_edge.processing.waveform.features import FeatureSpec
 
 __all__ = ["BearingSettings", "SpeedSettings", "WaveformSettings"]
 
@@ -50,8 +52,10 @@ class BearingSettings(Settings):
         self.bearing()
         return self
 
-    def bearing(self) -> Bearing:
+    def bearing(self) -> "Bearing":
         """The bearing."""
+        from fieldline.detectors.bearing import Bearing  # memory for those alone who have waveforms
+
         return Bearing(self.balls, self.ball_mm, self.pitch_mm, self.contact_deg)
 
 
@@ -95,6 +99,9 @@ class WaveformSettings(Settings):
                     f"bands_hz.{name}: [{low_hz:g}, {high_hz:g}] must rise within 0 and half of rate_hz, "
                     f"{self.rate_hz / 2.0:g}"
                 )
+        from fieldline.detectors.bearing import Part
+        from fieldline_edge.processing.waveform.features import FeatureSpec  # memory, as above
+
         parts = [] if self.bearing is None else [part.value for part in Part]
         named = [*parts, *self.orders, *self.bands_hz]
         taken = FeatureSpec(self.rate_hz, unit="g", harmonics=10).units
@@ -114,8 +121,10 @@ class WaveformSettings(Settings):
         parts = {} if self.bearing is None else self.bearing.bearing().frequencies_hz(1.0)
         return {part.value: order for part, order in parts.items()} | self.orders
 
-    def feature_spec(self, unit: str) -> FeatureSpec:
+    def feature_spec(self, unit: str) -> "FeatureSpec":
         """What is told of samples in that unit."""
+        from fieldline_edge.processing.waveform.features import FeatureSpec  # memory, as above
+
         has_shaft = self.rpm is not None or self.speed is not None
         return FeatureSpec(
             self.rate_hz, unit, dict(self.bands_hz), self.harmonics if has_shaft else 0, self.fault_orders

@@ -112,7 +112,7 @@ def test_an_acceleration_has_a_velocity_in_mm_per_s() -> None:
 
 
 @pytest.mark.parametrize("part", ["bpfo", "bpfi"])
-@pytest.mark.parametrize("count", [8_192, 10_000])
+@pytest.mark.parametrize("count", [4_096, 8_192, 10_000])
 def test_a_knocking_bearing_is_named(part: str, count: int) -> None:
     hz = ORDERS[part] * SHAFT_HZ
     samples = machine(4, count) + knocks(hz, 0.8, count=count)

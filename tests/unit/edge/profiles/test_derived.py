@@ -11,6 +11,7 @@ from fieldline.model import Reading
 from fieldline_edge.drivers.modbus.settings import ModbusDeviceSettings
 from fieldline_edge.processing.build import build_pipeline
 from fieldline_edge.processing.stage import ProcessingStats
+from fieldline_edge.processing.waveform.speeds import Speeds
 from fieldline_edge.profiles import ProfileSettings, load_profile
 from fieldline_edge.settings import GatewaySettings
 
@@ -115,7 +116,7 @@ def test_a_profile_that_cannot_compute_is_refused(derived: str, said: str) -> No
 def computed(raw: dict[str, int]) -> dict[str, Reading]:
     """What the gateway makes of what a SunSpec inverter of model 103 was read to have."""
     settings = device("sunspec-inverter-103")
-    pipeline = build_pipeline(settings, site="s", stats=ProcessingStats(), now_s=0.0)
+    pipeline = build_pipeline(settings, site="s", stats=ProcessingStats(), now_s=0.0, speeds=Speeds())
     assert pipeline is not None
     pipeline.put([Reading(name, 1, value) for name, value in raw.items()], 0.0)
     return {reading.tag: reading for reading in pipeline.readings}
