@@ -35,6 +35,15 @@ devices:
     host: h
     tags:
 """
+_RATE_HZ = 12_800
+_WAVEFORM = """\
+    waveforms:
+      - tag: t0
+        samples: {samples}
+        rate_hz: {rate_hz}
+        rpm: 1480
+        bearing: {{balls: 9, ball_mm: 7.94, pitch_mm: 39.04}}
+"""
 _LONG = "report_ms_max: 100000000"
 _EVERY_TAG = {
     "nothing": "",
@@ -87,6 +96,24 @@ async def _best_us(polls: list[list[Reading]], *, tag: str = "", rest: str = "")
     return best_s / (_POLLS * _TAGS) * 1e6
 
 
+async def _waveform_us(samples: int) -> float:
+    """Microseconds of CPU for one sample of a capture, bearing and envelope included."""
+    chance = random.Random(2)
+    capture = [Reading("t0", round(place * 1e9 / _RATE_HZ) + 1, chance.gauss(0, 1)) for place in range(samples)]
+    text = _HEAD + "      - {name: t0, address: 0, type: int16}\n" + _WAVEFORM.format(samples=samples, rate_hz=_RATE_HZ)
+    settings = loads(text, GatewaySettings, name="bench.yaml")
+    best_s = float("inf")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "spool.alerts"
+        subject = Processor(settings.devices, site="demo", sink=_Nowhere(), clock=SystemClock(), alerts_path=path)
+        for _ in range(_RUNS):
+            started_s = time.process_time()
+            subject.put(_DEVICE, capture)
+            best_s = min(best_s, time.process_time() - started_s)
+        assert subject.stats.waveforms == _RUNS
+    return best_s / samples * 1e6
+
+
 async def main() -> None:
     """Print the table."""
     polls = _polls()
@@ -94,6 +121,8 @@ async def main() -> None:
     print("|---|---|")
     for name, tag in _EVERY_TAG.items():
         print(f"| {name} | {await _best_us(polls, tag=tag):.2f} |")
+    for samples in (1_024, 4_096, 5_000):
+        print(f"| a waveform, {samples:,} samples a capture | {await _waveform_us(samples):.2f} |")
     other = "      - {name: x, address: 99, type: int16, process: {deadband: {absolute: 1}}}\n"
     print(f"| nothing, beside a tag that has something | {await _best_us(polls, rest=other):.2f} |")
     formulas = "".join(f"      - {{name: d{n}, expression: t{n} * t{(n + 1) % _TAGS} / 1000}}\n" for n in range(_TAGS))
