@@ -191,6 +191,7 @@ PURE = [
     "cloud/fieldline_cloud/agents/maintenance/plan_settings.py",
     "cloud/fieldline_cloud/agents/maintenance/planboard.py",
     "cloud/fieldline_cloud/agents/maintenance/priority.py",
+    "cloud/fieldline_cloud/agents/maintenance/reserving.py",
     "cloud/fieldline_cloud/agents/maintenance/settings.py",
     "cloud/fieldline_cloud/agents/maintenance/shifts.py",
     "cloud/fieldline_cloud/agents/maintenance/stages.py",

@@ -14,7 +14,17 @@ import typer
 from fieldline.cli.options import CONNECT_TIMEOUT_S, check_hub, hub_access_from_environment
 from fieldline.errors import ConfigError, HubUnavailable, NoReceiver, RequestFailed, RequestTimeout
 
-__all__ = ["ahead", "ask", "print_details", "print_events", "print_plan", "print_rows", "print_task", "short"]
+__all__ = [
+    "ahead",
+    "ask",
+    "print_details",
+    "print_events",
+    "print_part",
+    "print_plan",
+    "print_rows",
+    "print_task",
+    "short",
+]
 
 _TOPIC: Final = "ask/tasks"
 _DURATION: Final = re.compile(r"([0-9]{1,6})(m|h|d)\Z")
@@ -98,6 +108,17 @@ def print_events(events: Iterable[dict[str, Any]], *, as_json: bool) -> None:
         place = f"{event.get('device', '')} {event.get('cause', '')}".strip() or event.get("technician", "")
         by = f" ({event['by']})" if event.get("by") else ""
         print(f"{short(event['at'])}  {event['kind']:<8}  {place}  {event.get('text', '')}{by}")
+
+
+def print_part(answer: dict[str, Any], *, as_json: bool) -> None:
+    """What lies in the store of one part, in one line."""
+    if as_json:
+        print(json.dumps(answer, ensure_ascii=False))
+        return
+    part = answer["part"]
+    again = " (this id was done before)" if answer.get("repeated") else ""
+    waiting = f", {len(part['waiting'])} waiting" if part["waiting"] else ""
+    print(f"{part['part']}: {part['on_hand']} in the store, {part['reserved']} reserved{waiting}{again}")
 
 
 def print_plan(plan: dict[str, Any], *, as_json: bool) -> None:

@@ -16,23 +16,25 @@ from fieldline_cloud.cli.asking import (
     print_task,
     short,
 )
+from fieldline_cloud.cli.parts import parts, receive, stocktake
+from fieldline_cloud.cli.task_options import (
+    HUB,
+    NAME,
+    AsOption,
+    ByOption,
+    IdOption,
+    JsonOption,
+    NameOption,
+    NoteOption,
+    StartOption,
+    TaskArgument,
+    TechnicianArgument,
+    TimeoutOption,
+)
 
 __all__ = ["tasks"]
 
 tasks: Final = new_app("Tasks of the maintenance agent: list them, take them, finish them, see the plan.")
-
-_HUB: Final = "127.0.0.1:50051"
-_NAME: Final = "fieldline-tasks"
-_Task = Annotated[str, typer.Argument(help="Id of the task, or its beginning")]
-_Technician = Annotated[str, typer.Argument(help="Name of the technician")]
-_By = Annotated[str, typer.Option("--by", help="Who says so; else the name of this client")]
-_As = Annotated[str, typer.Option("--as", help="Technician who says so; refused if it is another's task")]
-_Note = Annotated[str, typer.Option(help="What there is to say")]
-_Start = Annotated[str, typer.Option(help="When: 8h or 2d from now, or ISO 8601")]
-_Id = Annotated[str, typer.Option("--id", help="Id of the order: the same again is not done twice")]
-_Timeout = Annotated[float, typer.Option(min=0.1, max=300, help="Seconds to wait for the answer")]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
-_Name = Annotated[str, typer.Option(envvar="FIELDLINE_NAME", help="Name of this client")]
 
 _TASK_COLUMNS: Final = {
     "task": "TASK",
@@ -53,10 +55,10 @@ def list_(
     state: Annotated[list[str] | None, typer.Option(help="Only tasks in this state; may be given again")] = None,
     technician: Annotated[str, typer.Option(help="Only tasks of this technician")] = "",
     area: Annotated[str, typer.Option(help="Only tasks of this area")] = "",
-    hub: HubOption = _HUB,
-    as_json: _Json = False,
-    timeout: _Timeout = 10.0,
-    name: _Name = _NAME,
+    hub: HubOption = HUB,
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = 10.0,
+    name: NameOption = NAME,
 ) -> None:
     """List the tasks that are not over, the most urgent first.
 
@@ -72,7 +74,11 @@ def list_(
 
 @tasks.command()
 def show(
-    task: _Task, hub: HubOption = _HUB, as_json: _Json = False, timeout: _Timeout = 10.0, name: _Name = _NAME
+    task: TaskArgument,
+    hub: HubOption = HUB,
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = 10.0,
+    name: NameOption = NAME,
 ) -> None:
     """Show one task with its timeline, also one that is over.
 
@@ -87,15 +93,15 @@ def show(
 
 @tasks.command()
 def accept(
-    task: _Task,
-    technician: _As = "",
-    by: _By = "",
-    note: _Note = "",
-    hub: HubOption = _HUB,
-    order_id: _Id = "",
-    as_json: _Json = False,
-    timeout: _Timeout = 10.0,
-    name: _Name = _NAME,
+    task: TaskArgument,
+    technician: AsOption = "",
+    by: ByOption = "",
+    note: NoteOption = "",
+    hub: HubOption = HUB,
+    order_id: IdOption = "",
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = 10.0,
+    name: NameOption = NAME,
 ) -> None:
     """Accept a task: reminders and escalation end.
 
@@ -109,15 +115,15 @@ def accept(
 
 @tasks.command()
 def travel(
-    task: _Task,
-    technician: _As = "",
-    by: _By = "",
-    note: _Note = "",
-    hub: HubOption = _HUB,
-    order_id: _Id = "",
-    as_json: _Json = False,
-    timeout: _Timeout = 10.0,
-    name: _Name = _NAME,
+    task: TaskArgument,
+    technician: AsOption = "",
+    by: ByOption = "",
+    note: NoteOption = "",
+    hub: HubOption = HUB,
+    order_id: IdOption = "",
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = 10.0,
+    name: NameOption = NAME,
 ) -> None:
     """Say that the technician is on the way.
 
@@ -131,15 +137,15 @@ def travel(
 
 @tasks.command()
 def start(
-    task: _Task,
-    technician: _As = "",
-    by: _By = "",
-    note: _Note = "",
-    hub: HubOption = _HUB,
-    order_id: _Id = "",
-    as_json: _Json = False,
-    timeout: _Timeout = 10.0,
-    name: _Name = _NAME,
+    task: TaskArgument,
+    technician: AsOption = "",
+    by: ByOption = "",
+    note: NoteOption = "",
+    hub: HubOption = HUB,
+    order_id: IdOption = "",
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = 10.0,
+    name: NameOption = NAME,
 ) -> None:
     """Say that the work has begun.
 
@@ -153,16 +159,16 @@ def start(
 
 @tasks.command()
 def wait(
-    task: _Task,
+    task: TaskArgument,
     until: Annotated[str, typer.Option(help="When the parts come: 8h or 2d from now, or ISO 8601")] = "",
-    technician: _As = "",
-    by: _By = "",
-    note: _Note = "",
-    hub: HubOption = _HUB,
-    order_id: _Id = "",
-    as_json: _Json = False,
-    timeout: _Timeout = 10.0,
-    name: _Name = _NAME,
+    technician: AsOption = "",
+    by: ByOption = "",
+    note: NoteOption = "",
+    hub: HubOption = HUB,
+    order_id: IdOption = "",
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = 10.0,
+    name: NameOption = NAME,
 ) -> None:
     """Say that it waits for parts; it is planned again for when they come, by default after their lead time.
 
@@ -177,20 +183,20 @@ def wait(
 
 @tasks.command()
 def done(
-    task: _Task,
+    task: TaskArgument,
     verdict: Annotated[
         str,
         typer.Option(help="What was found: confirmed, false_alarm, planned or sensor_fault; detectors learn from it"),
     ] = "",
     cause: Annotated[str, typer.Option(help="What it really was, where the alert said something else")] = "",
-    technician: _As = "",
-    by: _By = "",
-    note: _Note = "",
-    hub: HubOption = _HUB,
-    order_id: _Id = "",
-    as_json: _Json = False,
-    timeout: _Timeout = 10.0,
-    name: _Name = _NAME,
+    technician: AsOption = "",
+    by: ByOption = "",
+    note: NoteOption = "",
+    hub: HubOption = HUB,
+    order_id: IdOption = "",
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = 10.0,
+    name: NameOption = NAME,
 ) -> None:
     """Say that the work is done. It is verified once the signal has stayed normal, and opened again if it does not.
 
@@ -205,14 +211,14 @@ def done(
 
 @tasks.command()
 def note(
-    task: _Task,
+    task: TaskArgument,
     text: Annotated[str, typer.Argument(help="What there is to say")],
-    by: _By = "",
-    hub: HubOption = _HUB,
-    order_id: _Id = "",
-    as_json: _Json = False,
-    timeout: _Timeout = 10.0,
-    name: _Name = _NAME,
+    by: ByOption = "",
+    hub: HubOption = HUB,
+    order_id: IdOption = "",
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = 10.0,
+    name: NameOption = NAME,
 ) -> None:
     """Write a note into the timeline of a task.
 
@@ -226,15 +232,15 @@ def note(
 
 @tasks.command()
 def reject(
-    task: _Task,
+    task: TaskArgument,
     reason: Annotated[str, typer.Option(help="Why")] = "",
-    technician: _As = "",
-    by: _By = "",
-    hub: HubOption = _HUB,
-    order_id: _Id = "",
-    as_json: _Json = False,
-    timeout: _Timeout = 10.0,
-    name: _Name = _NAME,
+    technician: AsOption = "",
+    by: ByOption = "",
+    hub: HubOption = HUB,
+    order_id: IdOption = "",
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = 10.0,
+    name: NameOption = NAME,
 ) -> None:
     """Reject a task: it goes to somebody else.
 
@@ -248,15 +254,15 @@ def reject(
 
 @tasks.command()
 def assign(
-    task: _Task,
-    technician: _Technician,
-    start: _Start = "",
-    by: _By = "",
-    hub: HubOption = _HUB,
-    order_id: _Id = "",
-    as_json: _Json = False,
-    timeout: _Timeout = 10.0,
-    name: _Name = _NAME,
+    task: TaskArgument,
+    technician: TechnicianArgument,
+    start: StartOption = "",
+    by: ByOption = "",
+    hub: HubOption = HUB,
+    order_id: IdOption = "",
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = 10.0,
+    name: NameOption = NAME,
 ) -> None:
     """Give a task to somebody, and leave it there whatever the planner thinks.
 
@@ -270,15 +276,15 @@ def assign(
 
 @tasks.command()
 def pin(
-    task: _Task,
+    task: TaskArgument,
     technician: Annotated[str, typer.Option(help="Whom to fix it to; else whom it is planned for")] = "",
-    start: _Start = "",
-    by: _By = "",
-    hub: HubOption = _HUB,
-    order_id: _Id = "",
-    as_json: _Json = False,
-    timeout: _Timeout = 10.0,
-    name: _Name = _NAME,
+    start: StartOption = "",
+    by: ByOption = "",
+    hub: HubOption = HUB,
+    order_id: IdOption = "",
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = 10.0,
+    name: NameOption = NAME,
 ) -> None:
     """Fix technician and time of a task as they are planned now, or as given.
 
@@ -292,13 +298,13 @@ def pin(
 
 @tasks.command()
 def unpin(
-    task: _Task,
-    by: _By = "",
-    hub: HubOption = _HUB,
-    order_id: _Id = "",
-    as_json: _Json = False,
-    timeout: _Timeout = 10.0,
-    name: _Name = _NAME,
+    task: TaskArgument,
+    by: ByOption = "",
+    hub: HubOption = HUB,
+    order_id: IdOption = "",
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = 10.0,
+    name: NameOption = NAME,
 ) -> None:
     """Let the planner move a task again.
 
@@ -312,14 +318,14 @@ def unpin(
 
 @tasks.command()
 def cancel(
-    task: _Task,
+    task: TaskArgument,
     reason: Annotated[str, typer.Option(help="Why")] = "",
-    by: _By = "",
-    hub: HubOption = _HUB,
-    order_id: _Id = "",
-    as_json: _Json = False,
-    timeout: _Timeout = 10.0,
-    name: _Name = _NAME,
+    by: ByOption = "",
+    hub: HubOption = HUB,
+    order_id: IdOption = "",
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = 10.0,
+    name: NameOption = NAME,
 ) -> None:
     """Cancel a task: it is not to be done.
 
@@ -333,16 +339,16 @@ def cancel(
 
 @tasks.command()
 def absent(
-    technician: _Technician,
+    technician: TechnicianArgument,
     until: Annotated[str, typer.Option(help="Until when: 8h or 2d from now, or ISO 8601")],
-    start: _Start = "",
-    note: _Note = "",
-    by: _By = "",
-    hub: HubOption = _HUB,
-    order_id: _Id = "",
-    as_json: _Json = False,
-    timeout: _Timeout = 10.0,
-    name: _Name = _NAME,
+    start: StartOption = "",
+    note: NoteOption = "",
+    by: ByOption = "",
+    hub: HubOption = HUB,
+    order_id: IdOption = "",
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = 10.0,
+    name: NameOption = NAME,
 ) -> None:
     """Say that somebody is away: their work is planned anew.
 
@@ -357,13 +363,13 @@ def absent(
 
 @tasks.command()
 def back(
-    technician: _Technician,
-    by: _By = "",
-    hub: HubOption = _HUB,
-    order_id: _Id = "",
-    as_json: _Json = False,
-    timeout: _Timeout = 10.0,
-    name: _Name = _NAME,
+    technician: TechnicianArgument,
+    by: ByOption = "",
+    hub: HubOption = HUB,
+    order_id: IdOption = "",
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = 10.0,
+    name: NameOption = NAME,
 ) -> None:
     """Say that somebody is back, whatever absence was said.
 
@@ -379,10 +385,10 @@ def back(
 @tasks.command()
 def plan(
     technician: Annotated[str, typer.Option(help="Only of this technician")] = "",
-    hub: HubOption = _HUB,
-    as_json: _Json = False,
-    timeout: _Timeout = 10.0,
-    name: _Name = _NAME,
+    hub: HubOption = HUB,
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = 10.0,
+    name: NameOption = NAME,
 ) -> None:
     """Show who does what when, and have a better plan searched for in the background.
 
@@ -403,10 +409,10 @@ def history(
     since: Annotated[str, typer.Option(help="Only from this moment on, ISO 8601")] = "",
     until: Annotated[str, typer.Option(help="Only before this moment, ISO 8601")] = "",
     count: Annotated[int, typer.Option("--count", min=1, max=1_000, help="Events at most")] = 100,
-    hub: HubOption = _HUB,
-    as_json: _Json = False,
-    timeout: _Timeout = 10.0,
-    name: _Name = _NAME,
+    hub: HubOption = HUB,
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = 10.0,
+    name: NameOption = NAME,
 ) -> None:
     """Show what happened, newest first: alerts, revisions, orders, notes, verdicts, absences.
 
@@ -420,7 +426,9 @@ def history(
 
 
 @tasks.command()
-def calendar(technician: _Technician, hub: HubOption = _HUB, timeout: _Timeout = 10.0, name: _Name = _NAME) -> None:
+def calendar(
+    technician: TechnicianArgument, hub: HubOption = HUB, timeout: TimeoutOption = 10.0, name: NameOption = NAME
+) -> None:
     """Print the calendar of a technician as iCalendar text.
 
     Example: `fieldline tasks calendar Amira > amira.ics`
@@ -432,7 +440,9 @@ def calendar(technician: _Technician, hub: HubOption = _HUB, timeout: _Timeout =
 
 
 @tasks.command()
-def technicians(hub: HubOption = _HUB, as_json: _Json = False, timeout: _Timeout = 10.0, name: _Name = _NAME) -> None:
+def technicians(
+    hub: HubOption = HUB, as_json: JsonOption = False, timeout: TimeoutOption = 10.0, name: NameOption = NAME
+) -> None:
     """Show who is there, who is away, and how much each has to do.
 
     Example: `fieldline tasks technicians`
@@ -447,9 +457,9 @@ def technicians(hub: HubOption = _HUB, as_json: _Json = False, timeout: _Timeout
 @tasks.command("notify-test")
 def notify_test(
     channel: Annotated[str, typer.Argument(help="Name of the channel under notify.channels")],
-    hub: HubOption = _HUB,
-    timeout: _Timeout = 30.0,
-    name: _Name = _NAME,
+    hub: HubOption = HUB,
+    timeout: TimeoutOption = 30.0,
+    name: NameOption = NAME,
 ) -> None:
     """Say something through a channel now, and tell whether it was delivered.
 
@@ -459,3 +469,7 @@ def notify_test(
     """
     answer = ask({"do": "notify_test", "channel": channel}, hub=hub, name=name, timeout_s=timeout)
     print(answer["message"])
+
+
+for _command in (parts, receive, stocktake):
+    tasks.command()(_command)

@@ -86,12 +86,14 @@ async def gateway(address: str) -> AsyncIterator[Gateway]:
 
 
 @asynccontextmanager
-async def agent(kind: str, address: str, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`fieldline agent <kind>` with the demo configuration; killed at the end if it still runs."""
+async def agent(
+    kind: str, address: str, folder: Path, config: Path | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`fieldline agent <kind>`, with the demo configuration where there is no other; killed at the end if it runs."""
     command = [sys.executable, "-c", "from fieldline.cli import main; main()", "agent", kind]
     process = await asyncio.create_subprocess_exec(
         *command,
-        f"config/demo/{kind}.yaml",
+        str(config or f"config/demo/{kind}.yaml"),
         "--hub",
         address,
         "--data",
@@ -289,6 +291,47 @@ async def test_people_take_and_finish_tasks_from_the_command_line(tmp_path: Path
     assert "verdict" in shown[1]
     assert "SUMMARY:" in calendar[1]
     assert decode_verdict(verdicts[0]).task_id == opened.id
+
+
+async def test_spare_parts_are_counted_once_through_a_kill_of_the_agent(tmp_path: Path) -> None:
+    config = tmp_path / "parts.yaml"
+    config.write_text(
+        "kind: maintenance\n"
+        "technicians: [{name: Alex, skills: [mechanical], shift: {start: '00:00', end: '00:00'}}]\n"
+        "templates: {bearing_wear: {title: Seal, skill: mechanical, parts: [{name: seal, count: 2}]}}\n"
+        "parts: [{name: seal, stock: 3, lead_days: 2}]\n"
+    )
+    async with hub(tmp_path) as address, agent("anomaly", address, tmp_path), gateway(address) as pump:
+        async with agent("maintenance", address, tmp_path, config) as process:
+            await pump.send(8.0, 8.0, 8.0, 8.0, 8.0, from_s=0)
+            _, task = await tasks_until(address, 2)  # the second alert does not open again what is done
+            reserved = await fieldline("tasks", "parts", "--json", address=address)
+            done = await fieldline("tasks", "done", task.id, "--id", "d1", address=address)
+            process.kill()
+        async with agent("maintenance", address, tmp_path, config):
+            again = await fieldline("tasks", "done", task.id, "--id", "d1", address=address)
+            used = await fieldline("tasks", "parts", "--json", address=address)
+            came = await fieldline("tasks", "receive", "seal", "4", "--note", "delivery 8812", address=address)
+            counted = await fieldline("tasks", "stocktake", "seal", "6", address=address)
+            unknown = await fieldline("tasks", "receive", "bolt", "1", address=address)
+            shown = await fieldline("tasks", "history", address=address)
+    assert json.loads(reserved[1]) | {"waiting": []} == {
+        "part": "seal",
+        "on_hand": 3,
+        "reserved": 2,
+        "free": 1,
+        "lead_days": 2.0,
+        "waiting": [],
+    }
+    assert done[0] == again[0] == 0
+    assert "(this id was done before)" in again[1]
+    assert (json.loads(used[1])["on_hand"], json.loads(used[1])["reserved"]) == (1, 0)
+    assert came == (0, "seal: 5 in the store, 0 reserved\n")
+    assert counted == (0, "seal: 6 in the store, 0 reserved\n")
+    assert unknown[0] == 1
+    assert "refused (unknown_part): 'bolt' is no part that is counted" in unknown[1]
+    assert "seal: 2 used, 1 in the store" in shown[1]
+    assert "seal: 4 booked in (delivery 8812), 5 in the store" in shown[1]
 
 
 async def test_without_an_agent_nobody_answers(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ __all__ = ["GAUGES", "MaintenanceAgent"]
 
 log = logging.getLogger(__name__)
 
-GAUGES: Final = ("tasks_not_over", "tasks_without_slot", "tasks_late", "alerts_silenced_now")
+GAUGES: Final = ("tasks_not_over", "tasks_without_slot", "tasks_late", "tasks_waiting_for_parts", "alerts_silenced_now")
 """What stands now, for metrics."""
 _TICK_S: Final = 1.0
 _PAUSE_S: Final = 0.2
@@ -75,6 +75,7 @@ class MaintenanceAgent:
                     lambda: self._count(lambda work: True),
                     lambda: self._count(lambda work: work.task.state is TaskState.OPEN),
                     lambda: self._count(lambda work: work.task.planned_end_ns > work.task.due_at_ns),
+                    lambda: self._count(lambda work: bool(work.waits_for)),
                     lambda: self._book.silenced if self.counter else 0,
                 ),
                 strict=True,

@@ -3,18 +3,27 @@
 Every method takes the `Changes` it adds to: what one frame, one order or one tick leads to is kept as one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from fieldline.model import Alert, DeviceId, Part, RemainingLife, TaskState
+from fieldline.model import Alert, DeviceId, RemainingLife, TaskState
 from fieldline_cloud.agents.maintenance.crew import Absence
 from fieldline_cloud.agents.maintenance.inhibit import Inhibition
 from fieldline_cloud.agents.maintenance.notices import Notice, notices_of
 from fieldline_cloud.agents.maintenance.planboard import Planboard, Search
+from fieldline_cloud.agents.maintenance.reserving import is_idle, reserve, worded
 from fieldline_cloud.agents.maintenance.stages import WorkRules, handle, life_of, weighed
-from fieldline_cloud.agents.maintenance.timeline import Event, EventKind, alert_event, task_event
-from fieldline_cloud.agents.maintenance.work import PLANNABLE, Work, unplanned
+from fieldline_cloud.agents.maintenance.stock import Shelf, Stock
+from fieldline_cloud.agents.maintenance.timeline import (
+    Event,
+    EventKind,
+    alert_event,
+    parts_event,
+    stock_event,
+    task_event,
+)
+from fieldline_cloud.agents.maintenance.work import NOT_A_FAULT, PLANNABLE, Work, unplanned
 from fieldline_cloud.planning.model import Plan
 
 __all__ = ["HANDLED_MAX", "LIVES_MAX", "Book", "Changes", "Known", "MaintenanceStats"]
@@ -46,6 +55,8 @@ class MaintenanceStats:
     orders: int = 0
     orders_refused: int = 0
     orders_repeated: int = 0
+    parts_used: int = 0
+    parts_booked_in: int = 0
     escalations: int = 0
     searches: int = 0
     searches_failed: int = 0
@@ -73,6 +84,8 @@ class Changes:
     """Life left by device and tag; None: not known any more."""
     absences: list[Absence] | None = None
     """All of them, where they have changed."""
+    shelves: dict[str, Shelf] = field(default_factory=dict)
+    """Parts by name whose count has changed."""
     answers: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Digest and answer by the id of an order."""
     outgoing: list[tuple[str, bytes]] = field(default_factory=list)
@@ -91,6 +104,7 @@ class Known:
     silenced: list[Alert] = field(default_factory=list)
     lives: dict[tuple[str, str], RemainingLife] = field(default_factory=dict)
     absences: list[Absence] = field(default_factory=list)
+    shelves: dict[str, Shelf] = field(default_factory=dict)
     answers: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
@@ -113,6 +127,7 @@ class Book:
         self.rules = rules
         self.works: dict[str, Work] = {work.task.id: work for work in known.works if not work.task.state.is_over}
         self.absences = list(known.absences)
+        self.stock = Stock(rules.parts, dict(known.shelves))
         self._inhibition = inhibition
         self._open_tasks_max = open_tasks_max
         self._by_place = {work.place: work.task.id for work in self.works.values()}
@@ -171,17 +186,30 @@ class Book:
     def settle(
         self, drafts: Mapping[str, Work], first: Work | None, changes: Changes, now_ns: int, *, by: str = ""
     ) -> None:
-        """Write drafts into the book, after giving a slot to whatever lacks one. Every change is one revision."""
-        pending = {task: self._freed(work, now_ns) for task, work in drafts.items()}
-        works = list({**self.works, **pending}.values())
-        for work in self.board.place(works, first, self.absences, now_ns):
-            pending[work.task.id] = work
+        """Write drafts into the book, after giving parts and a slot to what lacks them; one revision for each change.
+
+        Parts of work that finds no slot go to work that waits for them: then all is shared out and placed once more.
+        """
+        for work in drafts.values():
+            self._use_parts(work, changes, now_ns, by)
+        shared = self._shared(drafts, (), now_ns)
+        if first is not None and first.task.state not in PLANNABLE and shared.keys() != drafts.keys():
+            first = None  # it needs no slot itself, but others have gained or lost their parts by it
+        pending = self._placed(shared, first, now_ns)
+        works = {**self.works, **pending}.values()
+        idle = {work.task.id for work in works if is_idle(work)}
+        if idle and any(work.waits_for for work in works):
+            again = self._shared(drafts, idle, now_ns)
+            if again != shared:
+                pending = self._placed(again, first, now_ns)
         for work in pending.values():
+            self._note_parts(work, changes, now_ns)
             self.put(work, changes, now_ns, by=by if work.task.id in drafts else "")
 
     def put(self, work: Work, changes: Changes, now_ns: int, *, by: str = "") -> Work | None:
         """Write one work into the book; its new revision, or None if nothing that is published has changed."""
         before = self.works.get(work.task.id)
+        work = worded(work, self.board.crew.zone)
         if before is not None and replace(work.task, by=before.task.by) == before.task:
             if work != before:
                 self._keep(replace(work, task=before.task))
@@ -207,7 +235,10 @@ class Book:
                 self.stats.jobs_moved += 1
 
     def revisit(self, changes: Changes, now_ns: int) -> None:
-        """Look at every work again at the start: technicians may have left, rules may have changed."""
+        """Look at every work again at the start: technicians may have left, rules and counts may have changed."""
+        for part, shelf in self.stock.counted_anew().items():
+            is_new = part not in self.stock.shelves
+            self._put_shelf(part, shelf, f"{'counted' if is_new else 'counted anew'} in the file", "", changes, now_ns)
         self._review_holds(changes, now_ns)
         self.replan(changes, now_ns)
 
@@ -215,6 +246,12 @@ class Book:
         """Somebody is away, or back: their work is planned anew."""
         self.absences = [absence for absence in absences if absence.to_ns > now_ns]
         changes.absences = self.absences
+        self.replan(changes, now_ns)
+
+    def restock(self, part: str, on_hand: int, text: str, by: str, changes: Changes, now_ns: int) -> None:
+        """So many of a listed part lie in the store now, and why: what waits for it is planned anew."""
+        self.stats.parts_booked_in += max(0, on_hand - self.stock.on_hand(part))
+        self._put_shelf(part, self.stock.shelf(part, on_hand), text, by, changes, now_ns)
         self.replan(changes, now_ns)
 
     def life_left(self, work: Work) -> RemainingLife | None:
@@ -226,7 +263,7 @@ class Book:
         current = self.works.get(self._by_place.get(place, ""))
         tags = self._lives.get(str(alert.device), {})
         life = life_of(current, tags) if current is not None else tags.get(alert.tag)
-        following = handle(alert, current, self.rules, life=life, reserved=self._reserved(current), now_ns=now_ns)
+        following = handle(alert, current, self.rules, life=life, now_ns=now_ns)
         if following is None or following == current:
             return None
         count = len(changes.revisions)
@@ -237,6 +274,45 @@ class Book:
         if alert.cause in self._inhibition.causes:
             self._review_holds(changes, now_ns)
         return next((w for w in changes.revisions[count:] if w.task.id == following.task.id), None)
+
+    def _shared(self, drafts: Mapping[str, Work], last: Collection[str], now_ns: int) -> dict[str, Work]:
+        """The drafts, and whatever else changes when the store is shared out among all work."""
+        works = {**self.works, **drafts}.values()
+        return {**drafts, **{work.task.id: work for work in reserve(works, self.stock, now_ns, last=last)}}
+
+    def _placed(self, shared: Mapping[str, Work], first: Work | None, now_ns: int) -> dict[str, Work]:
+        pending = {task: self._freed(work, now_ns) for task, work in shared.items()}
+        works = list({**self.works, **pending}.values())
+        placed = self.board.place(works, first, self.absences, now_ns)
+        return {**pending, **{work.task.id: work for work in placed}}
+
+    def _use_parts(self, work: Work, changes: Changes, now_ns: int, by: str) -> None:
+        """Take from the store what a task has used that is done now; nothing, where nothing was wrong."""
+        before = self.works.get(work.task.id)
+        is_done = work.task.state is TaskState.DONE and before is not None and before.task.state is not TaskState.DONE
+        if not is_done or work.verdict in NOT_A_FAULT:
+            return
+        for part, count in self.stock.listed(work.task.parts).items():
+            self.stats.parts_used += count
+            shelf = self.stock.shelf(part, self.stock.on_hand(part) - count)
+            self._put_shelf(part, shelf, f"{count} used", by, changes, now_ns, work)
+
+    def _put_shelf(
+        self, part: str, shelf: Shelf, text: str, by: str, changes: Changes, now_ns: int, work: Work | None = None
+    ) -> None:
+        change = shelf.on_hand - self.stock.on_hand(part)
+        self.stock = self.stock.with_shelves({part: shelf})
+        changes.shelves[part] = shelf
+        changes.events.append(stock_event(part, shelf.on_hand, change, text, work.task if work else None, by, now_ns))
+
+    def _note_parts(self, work: Work, changes: Changes, now_ns: int) -> None:
+        """Say in the history that parts are reserved, or are no longer."""
+        before = self.works.get(work.task.id)
+        had = before is not None and before.parts_held
+        if work.task.state is TaskState.DONE and work.verdict not in NOT_A_FAULT:
+            return  # used
+        if had != work.parts_held and (parts := self.stock.listed(work.task.parts)):
+            changes.events.append(parts_event("reserved" if work.parts_held else "released", parts, work.task, now_ns))
 
     def _freed(self, work: Work, now_ns: int) -> Work:
         """Without the slot, where that makes it late and an earlier one may be found."""
@@ -286,15 +362,6 @@ class Book:
     def _unsilence(self, fingerprint: str, changes: Changes) -> None:
         if self._silenced.pop(fingerprint, None) is not None:
             changes.silenced[fingerprint] = None
-
-    def _reserved(self, current: Work | None) -> list[Part]:
-        waiting = (TaskState.DONE, TaskState.VERIFIED, TaskState.CANCELLED)
-        return [
-            part
-            for work in self.works.values()
-            if work is not current and work.task.state not in waiting
-            for part in work.task.parts
-        ]
 
     def _keep(self, work: Work) -> None:
         if work.task.state.is_over:

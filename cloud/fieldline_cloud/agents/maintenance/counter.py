@@ -22,7 +22,7 @@ from fieldline_cloud.agents.maintenance.notify.message import Delivery
 from fieldline_cloud.agents.maintenance.notify.notifier import Notifier
 from fieldline_cloud.agents.maintenance.orders import Order, Refusal, parse_order
 from fieldline_cloud.agents.maintenance.store import MaintenanceStore
-from fieldline_cloud.agents.maintenance.views import event_view, task_view, technicians_view, unix_ns
+from fieldline_cloud.agents.maintenance.views import event_view, part_view, task_view, technicians_view, unix_ns
 
 __all__ = ["Counter"]
 
@@ -121,6 +121,8 @@ class Counter:
             return {"events": [event_view(id_, event, zone) for id_, event in events]}
         if isinstance(order, orders.Technicians):
             return {"technicians": technicians_view(self._book, self._now_ns())}
+        if isinstance(order, orders.Parts):
+            return {"parts": [part_view(self._book, part) for part in sorted(self._book.stock.items)]}
         assert isinstance(order, orders.Calendar)
         if order.technician not in self._book.board.crew:
             raise Refusal("unknown_technician", f"{order.technician!r} is no technician here; 'technicians' shows them")

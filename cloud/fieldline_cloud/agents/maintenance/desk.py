@@ -18,7 +18,7 @@ from fieldline_cloud.agents.maintenance.crew import Absence
 from fieldline_cloud.agents.maintenance.lifecycle import Move, NotPossible
 from fieldline_cloud.agents.maintenance.orders import Order, Refusal
 from fieldline_cloud.agents.maintenance.timeline import Event, EventKind
-from fieldline_cloud.agents.maintenance.views import plan_view, task_view, unix_ns
+from fieldline_cloud.agents.maintenance.views import part_view, plan_view, task_view, unix_ns
 from fieldline_cloud.agents.maintenance.work import Work, cut, moved
 
 __all__ = ["Desk"]
@@ -94,7 +94,7 @@ class Desk:
         elif move is Move.WAIT:
             ready_ns = unix_ns(order.until) if order.until else self._lead_ns(work, now_ns)
             task = replace(task, planned_start_ns=0, planned_end_ns=0, travel_s=0)
-            following = replace(following, task=task, parts_at_ns=ready_ns)
+            following = replace(following, task=task, parts_at_ns=ready_ns, waits_for=())
         elif move is Move.FINISH:
             task = replace(task, planned_end_ns=max(now_ns, task.planned_start_ns) if task.planned_start_ns else 0)
             following = replace(following, task=task, verdict=order.verdict.value if order.verdict else "", held_by="")
@@ -198,6 +198,28 @@ class Desk:
         self._book.replan(changes, now_ns)
         return {"plan": plan_view(self._book, order.technician)}
 
+    def _receive(self, order: orders.Receive, by: str, changes: Changes, now_ns: int) -> dict[str, Any]:
+        self._check_part(order.part)
+        on_hand = self._book.stock.on_hand(order.part) + order.count
+        return self._restock(order, on_hand, f"{order.count} booked in", by, changes, now_ns)
+
+    def _stocktake(self, order: orders.Stocktake, by: str, changes: Changes, now_ns: int) -> dict[str, Any]:
+        self._check_part(order.part)
+        return self._restock(order, order.count, "counted", by, changes, now_ns)
+
+    def _restock(
+        self, order: orders.Receive | orders.Stocktake, on_hand: int, text: str, by: str, changes: Changes, now_ns: int
+    ) -> dict[str, Any]:
+        text += f" ({order.note})" if order.note else ""
+        self._book.restock(order.part, on_hand, text, by, changes, now_ns)
+        return {"part": part_view(self._book, order.part)}
+
+    def _check_part(self, part: str) -> None:
+        listed = self._book.stock.items
+        if part not in listed:
+            known = ", ".join(sorted(listed)[:20]) or "none"
+            raise Refusal("unknown_part", f"{part!r} is no part that is counted; list it under parts; known: {known}")
+
     def _note(self, work: Work, text: str, by: str, changes: Changes, now_ns: int) -> dict[str, Any]:
         if not text:
             raise Refusal("wrong_value", "note: is empty; write what there is to say")
@@ -249,7 +271,7 @@ class Desk:
 
     def _lead_ns(self, work: Work, now_ns: int) -> int:
         """When ordered parts come, where nobody says when: after their lead time, a day at least."""
-        ready_ns = self._book.rules.stock.lead_ns(work.task.parts, now_ns)
+        ready_ns = self._book.stock.lead_ns((part.name for part in work.task.parts), now_ns)
         return max(ready_ns, now_ns + 86_400 * _NS)
 
     def _shown(self, task: str, otherwise: Work) -> dict[str, Any]:
@@ -275,4 +297,6 @@ _HANDLERS: Final[Mapping[type[Order], Callable[..., dict[str, Any]]]] = {
     orders.Absent: Desk._absent,
     orders.Back: Desk._back,
     orders.Plan: Desk._plan,
+    orders.Receive: Desk._receive,
+    orders.Stocktake: Desk._stocktake,
 }

@@ -18,12 +18,15 @@ __all__ = [
     "ListTasks",
     "NotifyTest",
     "Order",
+    "Parts",
     "Pin",
     "Plan",
     "Progress",
+    "Receive",
     "Refusal",
     "Reject",
     "Show",
+    "Stocktake",
     "Technicians",
     "Unpin",
     "VerdictOrder",
@@ -167,6 +170,30 @@ class Plan(Order):
     technician: str = ""
 
 
+class Receive(Order):
+    """Goods have come: so many more of this part lie in the store."""
+
+    do: Literal["receive"]
+    part: Name
+    count: Annotated[int, Field(ge=1, le=1_000_000)]
+    note: Text = ""
+
+
+class Stocktake(Order):
+    """The store was counted: so many of this part lie there, those that are reserved among them."""
+
+    do: Literal["stocktake"]
+    part: Name
+    count: Annotated[int, Field(ge=0, le=1_000_000_000)]
+    note: Text = ""
+
+
+class Parts(Order):
+    """What lies in the store, what of it is reserved, and which tasks wait."""
+
+    do: Literal["parts"]
+
+
 class History(_Timed):
     """What happened, newest first."""
 
@@ -215,6 +242,9 @@ AnyOrder = Annotated[
     | Absent
     | Back
     | Plan
+    | Receive
+    | Stocktake
+    | Parts
     | History
     | Calendar
     | Technicians
@@ -223,7 +253,7 @@ AnyOrder = Annotated[
 ]
 _ORDERS: Final[TypeAdapter[Any]] = TypeAdapter(AnyOrder)
 
-QUESTIONS: Final = (ListTasks, Show, History, Calendar, Technicians)
+QUESTIONS: Final = (ListTasks, Show, History, Calendar, Technicians, Parts)
 """What changes nothing: no id is needed, and it may be asked again and again."""
 
 

@@ -1,5 +1,6 @@
 """Settings of the maintenance agent, and the rules they describe."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
@@ -22,7 +23,6 @@ from fieldline_cloud.agents.maintenance.people_settings import (
 from fieldline_cloud.agents.maintenance.plan_settings import PlanSettings
 from fieldline_cloud.agents.maintenance.planboard import Planboard
 from fieldline_cloud.agents.maintenance.stages import WorkRules
-from fieldline_cloud.agents.maintenance.stock import Stock
 from fieldline_cloud.agents.maintenance.templates import Templates
 from fieldline_cloud.agents.maintenance.work_settings import (
     DueSettings,
@@ -85,8 +85,8 @@ class MaintenanceSettings(AgentSettings):
     """What a task says for causes that are not among the templates."""
     machines: list[MachineSettings] = Field(default_factory=list)
     """What is known of the machines."""
-    parts: list[StockSettings] = Field(default_factory=list)
-    """Spare parts in the store; one that is not listed is taken to be at hand."""
+    parts: Annotated[list[StockSettings], Field(max_length=100_000)] = Field(default_factory=list)
+    """Spare parts in the store, counted down by the tasks; one that is not listed is taken to be at hand."""
     inhibit: list[InhibitSettings] = Field(default_factory=list)
     """Causes that silence their consequences."""
     plan: PlanSettings = Field(default_factory=PlanSettings)
@@ -113,6 +113,14 @@ class MaintenanceSettings(AgentSettings):
             raise ValueError(f"{', '.join(twice)}: more than one technician has this name; names must differ")
         return technicians
 
+    @field_validator("parts")
+    @classmethod
+    def _parts_differ(cls, parts: list[StockSettings]) -> list[StockSettings]:
+        twice = sorted(name for name, count in Counter(part.name for part in parts).items() if count > 1)
+        if twice:
+            raise ValueError(f"{', '.join(twice)}: is listed more than once; give the whole stock in one entry")
+        return parts
+
     @field_validator("templates")
     @classmethod
     def _causes_are_names(cls, templates: dict[str, TemplateSettings]) -> dict[str, TemplateSettings]:
@@ -137,7 +145,7 @@ class MaintenanceSettings(AgentSettings):
             Templates(templates, self.default_template.build()),
             self.due.build(),
             self.build_machines(),
-            Stock({part.name: part.build() for part in self.parts}),
+            {part.name: part.build() for part in self.parts},
         )
 
     def build_machines(self) -> Machines:

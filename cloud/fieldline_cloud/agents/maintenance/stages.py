@@ -6,14 +6,14 @@ shelved, suppressed,    ──► strike it off; when none is left the work wait
 out of service
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from fieldline.model import Alert, Part, RemainingLife, Task, TaskState, task_id
+from fieldline.model import Alert, RemainingLife, Task, TaskState, task_id
 from fieldline.wire.plant import ALERT_IDS_MAX
 from fieldline_cloud.agents.maintenance.machines import Machines
 from fieldline_cloud.agents.maintenance.priority import DueRule, priority_of
-from fieldline_cloud.agents.maintenance.stock import Stock
+from fieldline_cloud.agents.maintenance.stock import StockItem
 from fieldline_cloud.agents.maintenance.templates import Templates
 from fieldline_cloud.agents.maintenance.work import NOT_MENDED, Work, unplanned
 
@@ -34,7 +34,7 @@ class WorkRules:
     templates: Templates
     due: DueRule
     machines: Machines
-    stock: Stock
+    parts: Mapping[str, StockItem]
 
 
 def handle(
@@ -43,16 +43,12 @@ def handle(
     rules: WorkRules,
     *,
     life: RemainingLife | None,
-    reserved: Iterable[Part],
     now_ns: int,
 ) -> Work | None:
-    """What the work of the alert's device and cause becomes; None where there is none and none is needed.
-
-    `reserved` are the parts that other work will take.
-    """
+    """What the work of the alert's device and cause becomes; None where there is none and none is needed."""
     if alert.state.is_active:
         if current is None:
-            return _draft(alert, rules, life, reserved, now_ns)
+            return _draft(alert, rules, life, now_ns)
         return _join(alert, current, rules, life, now_ns)
     if current is None or current.raised.get(alert.fingerprint) != alert.id:
         return current
@@ -77,7 +73,7 @@ def weighed(work: Work, rules: WorkRules, life: RemainingLife | None, now_ns: in
     return replace(work, task=replace(task, due_at_ns=due_ns, priority=priority, remaining_life=life))
 
 
-def _draft(alert: Alert, rules: WorkRules, life: RemainingLife | None, reserved: Iterable[Part], now_ns: int) -> Work:
+def _draft(alert: Alert, rules: WorkRules, life: RemainingLife | None, now_ns: int) -> Work:
     template = rules.templates.for_cause(alert.cause)
     title, instructions = template.fill(alert)
     task = Task(
@@ -107,7 +103,6 @@ def _draft(alert: Alert, rules: WorkRules, life: RemainingLife | None, reserved:
         raised={alert.fingerprint: alert.id},
         marks={alert.id: alert.fingerprint},
         tags=(alert.tag,),
-        parts_at_ns=rules.stock.ready_ns(template.parts, reserved, now_ns),
     )
 
 

@@ -19,6 +19,7 @@ from fieldline_cloud.agents.maintenance.crew import Absence
 from fieldline_cloud.agents.maintenance.history import HistoryQuery
 from fieldline_cloud.agents.maintenance.notify import ledger
 from fieldline_cloud.agents.maintenance.notify.message import Delivery
+from fieldline_cloud.agents.maintenance.stock import Shelf
 from fieldline_cloud.agents.maintenance.timeline import Event
 from fieldline_cloud.agents.maintenance.work import Work, read_notes, write_notes
 
@@ -39,6 +40,8 @@ CREATE TABLE IF NOT EXISTS lives (
     PRIMARY KEY (device, tag)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS absences (
     technician TEXT NOT NULL, from_ns INTEGER NOT NULL, to_ns INTEGER NOT NULL, note TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS shelves (
+    part TEXT PRIMARY KEY, on_hand INTEGER NOT NULL, in_file INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS answers (
     id INTEGER PRIMARY KEY AUTOINCREMENT, asked TEXT NOT NULL UNIQUE, digest TEXT NOT NULL, answer TEXT NOT NULL);
 {history.SCHEMA}{ledger.SCHEMA}{outbox.SCHEMA}"""
@@ -89,7 +92,7 @@ class MaintenanceStore:
             for current in (*changes.revisions, *changes.quiet):
                 _keep(connection, current)
             _keep_alerts(connection, changes)
-            _keep_people(connection, changes)
+            _keep_people_and_parts(connection, changes)
             history.add_events(connection, changes.events)
             ledger.add(connection, deliveries, waiting_max)
             outbox.post(connection, [(current.task.topic, encode_task(current.task)) for current in changes.revisions])
@@ -148,6 +151,9 @@ def _load(connection: sqlite3.Connection) -> Known:
             for device, tag, *hours in connection.execute("SELECT device, tag, p10_h, p50_h, p90_h FROM lives")
         },
         absences=[Absence(*row) for row in connection.execute("SELECT technician, from_ns, to_ns, note FROM absences")],
+        shelves={
+            part: Shelf(*counts) for part, *counts in connection.execute("SELECT part, on_hand, in_file FROM shelves")
+        },
         answers={asked: (digest, answer) for asked, digest, answer in answers},
     )
 
@@ -174,11 +180,13 @@ def _keep_alerts(connection: sqlite3.Connection, changes: Changes) -> None:
             connection.execute("INSERT OR REPLACE INTO lives VALUES (?, ?, ?, ?, ?)", row)
 
 
-def _keep_people(connection: sqlite3.Connection, changes: Changes) -> None:
+def _keep_people_and_parts(connection: sqlite3.Connection, changes: Changes) -> None:
     if changes.absences is not None:
         connection.execute("DELETE FROM absences")
         rows = [(one.technician, one.from_ns, one.to_ns, one.note) for one in changes.absences]
         connection.executemany("INSERT INTO absences VALUES (?, ?, ?, ?)", rows)
+    shelves = [(part, shelf.on_hand, shelf.in_file) for part, shelf in changes.shelves.items()]
+    connection.executemany("INSERT OR REPLACE INTO shelves VALUES (?, ?, ?)", shelves)
     for asked, (digest, answer) in changes.answers.items():
         connection.execute(
             "INSERT OR REPLACE INTO answers (asked, digest, answer) VALUES (?, ?, ?)", (asked, digest, answer)

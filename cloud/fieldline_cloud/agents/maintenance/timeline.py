@@ -1,12 +1,13 @@
 """What happened to an incident, event by event. An incident is everything of one cause at one device. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from fieldline.model import Alert, Task
 
-__all__ = ["Event", "EventKind", "alert_event", "task_event"]
+__all__ = ["Event", "EventKind", "alert_event", "parts_event", "stock_event", "task_event"]
 
 
 class EventKind(StrEnum):
@@ -19,6 +20,7 @@ class EventKind(StrEnum):
     NOTE = "note"
     VERDICT = "verdict"
     ABSENCE = "absence"
+    STOCK = "stock"  # parts reserved, released, used, booked in or counted
     NOTICE = "notice"  # a message to people that could not be delivered
 
 
@@ -76,3 +78,20 @@ def task_event(task: Task, now_ns: int) -> Event:
             "priority": round(task.priority, 1),
         },
     )
+
+
+def stock_event(part: str, on_hand: int, change: int, text: str, task: Task | None, by: str, now_ns: int) -> Event:
+    """So many of a part lie in the store now; `task`: the one that has used them."""
+    said = f"{part}: {text}, {on_hand} in the store"
+    data = {"part": part, "on_hand": on_hand, "change": change}
+    if task is None:
+        return Event(now_ns, EventKind.STOCK, by=by, text=said, data=data)
+    place = (str(task.device), task.cause, task.id, task.technician)
+    return Event(now_ns, EventKind.STOCK, *place, by, said, data)
+
+
+def parts_event(what: str, parts: Mapping[str, int], task: Task, now_ns: int) -> Event:
+    """Parts are reserved for a task, or released from it."""
+    said = f"{what}: {', '.join(f'{count} {name}' for name, count in parts.items())}"
+    place = (str(task.device), task.cause, task.id, task.technician)
+    return Event(now_ns, EventKind.STOCK, *place, text=said, data={"parts": dict(parts)})

@@ -11,13 +11,12 @@ from fieldline_cloud.agents.maintenance.lifecycle import Move
 from fieldline_cloud.agents.maintenance.notices import Notice, NoticeKind
 from fieldline_cloud.agents.maintenance.planboard import Planboard
 from fieldline_cloud.agents.maintenance.stages import reopened
-from fieldline_cloud.agents.maintenance.work import NOT_MENDED, Work, moved
+from fieldline_cloud.agents.maintenance.work import NOT_A_FAULT, NOT_MENDED, Work, moved
 
 __all__ = ["Upkeep"]
 
 _RETRY_NS: Final = 15 * 60 * 1_000_000_000
 """Work without a slot is tried again so often: days ahead come into sight, technicians become free."""
-_NOT_A_FAULT: Final = ("false_alarm", "planned", "sensor_fault")
 
 
 @dataclass(slots=True)
@@ -45,7 +44,7 @@ class Upkeep:
     def _verify(self, work: Work, book: Book, changes: Changes, now_ns: int) -> None:
         """Verified once the signal was normal for long enough since the work; open again if it never became so."""
         done_ns = work.task.changed_at_ns
-        if work.verdict in _NOT_A_FAULT:
+        if work.verdict in NOT_A_FAULT:
             if now_ns - done_ns >= self.verify_ns:
                 book.put(moved(work, Move.VERIFY, now_ns, reason=f"a person says: {work.verdict}"), changes, now_ns)
         elif not work.raised:

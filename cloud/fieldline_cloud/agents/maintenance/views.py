@@ -12,7 +12,7 @@ from fieldline_cloud.agents.maintenance.shifts import EPOCH
 from fieldline_cloud.agents.maintenance.timeline import Event
 from fieldline_cloud.agents.maintenance.work import Work
 
-__all__ = ["event_view", "moment", "plan_view", "task_view", "technicians_view", "unix_ns"]
+__all__ = ["event_view", "moment", "part_view", "plan_view", "task_view", "technicians_view", "unix_ns"]
 
 
 def moment(at_ns: int, zone: tzinfo) -> str | None:
@@ -48,6 +48,8 @@ def task_view(work: Work, zone: tzinfo) -> dict[str, Any]:
         "place": task.place,
         "parts": [{"name": part.name, "count": part.count} for part in task.parts],
         "parts_at": moment(work.parts_at_ns, zone),
+        "parts_reserved": work.parts_held,
+        "waits_for": list(work.waits_for),
         "pinned": task.pinned,
         "remaining_h": asdict(life) if life else None,
         "condition_cleared": task.condition_cleared,
@@ -82,6 +84,26 @@ def plan_view(book: Book, technician: str = "") -> dict[str, Any]:
         "technicians": {name: slots for name, slots in planned.items() if technician in ("", name)},
         "without_slot": [
             {"task": work.task.id, "title": work.task.title, "reason": work.task.reason} for work in waiting
+        ],
+    }
+
+
+def part_view(book: Book, part: str) -> dict[str, Any]:
+    """A part that is counted: what lies in the store, what of it is reserved, and which tasks wait for more."""
+    zone = book.board.crew.zone
+    needed = {work.task.id: book.stock.listed(work.task.parts)[part] for work in book.works.values()}
+    on_hand = book.stock.on_hand(part)
+    reserved = sum(needed[work.task.id] for work in book.works.values() if work.parts_held)
+    return {
+        "part": part,
+        "on_hand": on_hand,
+        "reserved": reserved,
+        "free": on_hand - reserved,
+        "lead_days": book.stock.items[part].lead_days,
+        "waiting": [
+            {"task": work.task.id, "count": needed[work.task.id], "expected": moment(work.parts_at_ns, zone)}
+            for work in book.works.values()
+            if part in work.waits_for
         ],
     }
 

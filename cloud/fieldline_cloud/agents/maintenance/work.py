@@ -8,7 +8,7 @@ from typing import Any, Final
 from fieldline.model import Task, TaskState
 from fieldline_cloud.agents.maintenance.lifecycle import Move, step
 
-__all__ = ["NOT_MENDED", "PLANNABLE", "Work", "cut", "moved", "read_notes", "unplanned", "write_notes"]
+__all__ = ["NOT_A_FAULT", "NOT_MENDED", "PLANNABLE", "Work", "cut", "moved", "read_notes", "unplanned", "write_notes"]
 
 PLANNABLE: Final = frozenset(
     {
@@ -26,6 +26,9 @@ PLANNABLE: Final = frozenset(
 
 NOT_MENDED: Final = "not mended: "
 """How the reason of a task begins that was thought done: whoever gets it should know."""
+
+NOT_A_FAULT: Final = ("false_alarm", "planned", "sensor_fault")
+"""Verdicts after which nothing was wrong with the machine: no part was used, and no signal has to return."""
 
 _REASON_BYTES_MAX: Final = 1_024
 
@@ -46,7 +49,11 @@ class Work:
     calm_since_ns: int = 0
     """Since when none of its alerts holds."""
     parts_at_ns: int = 0
-    """When the parts it takes are there."""
+    """When the parts it takes are there; 0: now."""
+    parts_held: bool = False
+    """Whether the parts it takes are reserved for it."""
+    waits_for: tuple[str, ...] = ()
+    """Names of the parts of which too few are left; `parts_at_ns` is when they should have come."""
     started_at_ns: int = 0
     """When somebody began to work on it."""
     steps_taken: int = 0
@@ -110,7 +117,7 @@ def write_notes(work: Work) -> str:
 def read_notes(task: Task, notes: str) -> Work:
     """The work as it was written; notes of a later release that are not known here are left out."""
     known: dict[str, Any] = {name: value for name, value in json.loads(notes).items() if name in _NOTES}
-    for name in ("tags", "declined"):
+    for name in ("tags", "declined", "waits_for"):
         known[name] = tuple(known.get(name, ()))
     return Work(task, **known)
 

@@ -55,8 +55,9 @@ class StockSettings(Settings):
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
     """What the part is called."""
-    stock: Annotated[int, Field(ge=0)] = 0
-    """How many lie in the store now."""
+    stock: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
+    """How many lie in the store when the agent first reads this; it counts on from there, and a changed number is a
+    new count."""
     lead_days: Annotated[float, Field(ge=0, le=3_650, allow_inf_nan=False)] = 0.0
     """Days until more of them come, once ordered."""
 

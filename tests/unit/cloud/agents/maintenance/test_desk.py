@@ -40,7 +40,7 @@ class Office:
     def say(self, do: str, **more: Any) -> dict[str, Any]:
         self.count += 1
         order = {"do": do, "id": f"o{self.count}", **more}
-        if do not in ("absent", "back", "plan") and "task" not in more:
+        if do not in ("absent", "back", "plan", "receive", "stocktake") and "task" not in more:
             order["task"] = self.id
         parsed = parse_order(json.dumps(order).encode())
         known = self.desk.known(parsed)

@@ -12,7 +12,7 @@ from fieldline_cloud.agents.maintenance.inhibit import Inhibition, InhibitRule, 
 from fieldline_cloud.agents.maintenance.machines import Criticality, Machine, Machines
 from fieldline_cloud.agents.maintenance.priority import priority_of
 from fieldline_cloud.agents.maintenance.shifts import Shift, without
-from fieldline_cloud.agents.maintenance.stock import Stock, StockItem
+from fieldline_cloud.agents.maintenance.stock import Shelf, Stock, StockItem
 from tests.unit.cloud.agents.doubles import PUMP
 from tests.unit.cloud.agents.maintenance.workshop import DAY, MONDAY_8, H
 
@@ -97,6 +97,16 @@ def test_the_first_entry_that_says_something_of_a_machine_counts() -> None:
 def test_parts_come_from_stock_unless_others_take_them() -> None:
     stock = Stock({"seal": StockItem(2, 5.0), "bolt": StockItem(0, 1.0)})
     seal, bolt = Part("seal", 2), Part("bolt", 1)
-    assert stock.ready_ns([seal, Part("unlisted", 9)], [], MONDAY_8) == 0
-    assert stock.ready_ns([seal], [Part("seal", 1)], MONDAY_8) == MONDAY_8 + 5 * DAY
-    assert stock.ready_ns([seal, bolt], [], MONDAY_8) == MONDAY_8 + DAY
+    assert stock.missing([seal, Part("unlisted", 9)], {}) == ()
+    assert stock.missing([seal, seal], {}) == ("seal",)
+    assert stock.missing([seal, bolt], {"seal": 1}) == ("bolt", "seal")
+    assert stock.lead_ns(["bolt", "seal", "unlisted"], MONDAY_8) == MONDAY_8 + 5 * DAY
+    assert stock.lead_ns(["unlisted"], MONDAY_8) == MONDAY_8
+
+
+def test_a_changed_number_in_the_file_is_a_new_count_and_the_same_is_not() -> None:
+    items = {"seal": StockItem(2, 5.0), "bolt": StockItem(0, 1.0)}
+    stock = Stock(items, {"seal": Shelf(1, 2), "bolt": Shelf(7, 3)})
+    assert (stock.on_hand("seal"), stock.on_hand("bolt")) == (1, 7)
+    assert stock.counted_anew() == {"bolt": Shelf(0, 0)}
+    assert Stock(items).counted_anew() == {"seal": Shelf(2, 2), "bolt": Shelf(0, 0)}

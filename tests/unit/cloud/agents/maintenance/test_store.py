@@ -13,6 +13,7 @@ from fieldline_cloud.agents.database import StorageError
 from fieldline_cloud.agents.maintenance.book import Changes
 from fieldline_cloud.agents.maintenance.crew import Absence
 from fieldline_cloud.agents.maintenance.history import HistoryQuery
+from fieldline_cloud.agents.maintenance.stock import Shelf
 from fieldline_cloud.agents.maintenance.store import MaintenanceStore
 from fieldline_cloud.agents.maintenance.timeline import Event, EventKind
 from tests.unit.cloud.agents.maintenance.workshop import (
@@ -51,6 +52,7 @@ async def test_what_was_saved_is_there_again(store: MaintenanceStore) -> None:
     shop.changes.absences = [Absence("Amira", MONDAY_8, MONDAY_8 + H, "ill")]
     shop.changes.silenced["x"] = alert("silent")
     shop.changes.answers["o1"] = ("digest", "{}")
+    shop.changes.shelves["bearing 6205"] = Shelf(-2, 3)
 
     posted = await store.save(shop.changes)
     known = await store.load()
@@ -61,6 +63,7 @@ async def test_what_was_saved_is_there_again(store: MaintenanceStore) -> None:
     assert known.lives == shop.changes.lives
     assert known.absences == shop.changes.absences
     assert known.answers == shop.changes.answers
+    assert known.shelves == shop.changes.shelves
     assert [message.id for message in await store.waiting(10)][-1] == posted == 2
 
 
