@@ -138,16 +138,18 @@ _AGENT_SENTENCES = {
     "prognosis_readings_not_good": "Readings without a good number: they count for nothing.",
     "prognosis_readings_ahead": "Readings stamped over an hour ahead of the agent's clock: they count for nothing.",
     "prognosis_readings_refused": "Readings of tags beyond `tags_max`.",
+    "prognosis_machines_refused": "Frames of machines beyond `machines_max`.",
+    "prognosis_machines": "Machines that models follow.",
     "prognosis_prognoses": "Prognoses published.",
     "prognosis_prognoses_withdrawn": "Prognoses withdrawn: repaired, or no wear is seen any more.",
     "prognosis_saves": "Transactions, one fsync each.",
     "prognosis_tags": "Tags followed.",
-    "prognosis_prognoses_standing": "Tags with a prognosis that was not withdrawn.",
+    "prognosis_prognoses_standing": "Tags and machines with a prognosis that was not withdrawn.",
 }
 _AGENT_GAUGES = {
     "anomaly": ("tags", "alerts_standing", *alarm_gauges(AlarmBoard(BoardSpec(), AnomalyStats()))),
     "maintenance": GAUGES,
-    "prognosis": ("tags", "prognoses_standing"),
+    "prognosis": ("tags", "prognoses_standing", "machines"),
 }
 
 _DRIVER_SENTENCES = {

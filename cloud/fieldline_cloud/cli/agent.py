@@ -111,7 +111,11 @@ def prognosis(
     settings = _with_options(load(config, PrognosisSettings), hub, data)
     running = PrognosisAgent(settings, now_ns=clock_of(settings.clock))
     forecaster = running.forecaster
-    gauges = {"tags": lambda: forecaster.tags, "prognoses_standing": lambda: forecaster.standing}
+    gauges = {
+        "tags": lambda: forecaster.tags,
+        "prognoses_standing": lambda: forecaster.standing + running.machines.standing,
+        "machines": lambda: running.machines.followed,
+    }
     access = hub_access(settings.hub_tls, settings.hub_token)
     asyncio.run(_run(running, settings.hub, settings.name, access, "prognosis", metrics, gauges))
 

@@ -8,7 +8,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HealthIndex", "base_features", "ewma"]
+__all__ = ["BEGINNING", "TAIL", "HealthIndex", "base_features", "ewma"]
 
 Array = NDArray[np.float64]
 
@@ -18,6 +18,8 @@ BEGINNING: Final = 20
 """Steps whose mean is a machine's own beginning: machines are made differently, and wear shows against that."""
 LAGS: Final = (10, 20, 40)
 """Steps over which the index is followed."""
+TAIL: Final = 500
+"""Steps behind the beginning that are enough for all features: what came before weighs less than 1e-10 in any mean."""
 _BLOCKS, _WAY = 6, 4  # of the base features behind the age, and which of them is the way from the beginning
 
 
@@ -38,8 +40,11 @@ def ewma(values: Array, *spans: int) -> list[Array]:
     return np.split(means, len(spans), axis=1)
 
 
-def base_features(values: Array) -> Array:
-    """Age and, of each channel, its means, its change and its way from the beginning: (steps, 1 + 6 x channels)."""
+def base_features(values: Array, *, skipped: int = 0) -> Array:
+    """Age and, of each channel, its means, its change and its way from the beginning: (steps, 1 + 6 x channels).
+
+    `skipped` steps after the first 20 were left out of `values`: they count for the age alone.
+    """
     short, middle, long = ewma(values, *SPANS)
     good = np.isfinite(values)
     so_far = np.minimum(np.arange(len(values)), BEGINNING - 1)
@@ -47,6 +52,7 @@ def base_features(values: Array) -> Array:
     sums = np.cumsum(np.where(good, values, 0.0), axis=0)[so_far]
     beginning = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     age = np.arange(1.0, len(values) + 1.0)
+    age[BEGINNING:] += skipped
     return np.column_stack([age, short, middle, long, short - long, middle - beginning, long - beginning])
 
 

@@ -21,7 +21,7 @@ from fieldline.errors import FieldlineError
 from fieldline_cloud.prognosis.features import Array, HealthIndex, base_features
 from fieldline_cloud.prognosis.passage import QUANTILES
 
-__all__ = ["CAP", "Life", "LifeModel", "ModelError"]
+__all__ = ["CAP", "Life", "LifeModel", "ModelError", "check_installed"]
 
 CAP: Final = 125.0
 """Steps: a machine with more life than this shows no wear yet, and its life is learned as this."""
@@ -59,8 +59,8 @@ class _Member:
     index: HealthIndex
     trees: Any  # sklearn.ensemble.HistGradientBoostingRegressor
 
-    def means(self, base: Array) -> Array:
-        found: Array = self.trees.predict(self.index.features(base))
+    def means(self, base: Array, rows: slice = slice(None)) -> Array:
+        found: Array = self.trees.predict(self.index.features(base)[rows])
         return found
 
 
@@ -97,19 +97,26 @@ class LifeModel:
                 strange.add(_capped(member.means(bases[machine]), cap), lives[machine])
         return cls(members, cap, strange.errors(), moving)
 
-    def life(self, history: Array) -> Life:
-        """What remains of the machine after the last step of its history so far."""
-        return Life(*self.lives(history)[-1].tolist())
+    def life(self, history: Array, *, skipped: int = 0) -> Life:
+        """What remains of the machine after the last step of its history so far.
+
+        Of a long history the first 20 and the last 500 steps are enough: `skipped` are the steps between them that
+        were left out. ModelError if the channels are others than those learned.
+        """
+        return Life(*self._lives(history, slice(-1, None), skipped)[0].tolist())
 
     def lives(self, history: Array) -> Array:
-        """The same after every step: (steps, 4), the columns as in Life. ModelError if the channels are others."""
+        """The same after every step: (steps, 4), the columns as in Life."""
+        return self._lives(history, slice(None), 0)
+
+    def _lives(self, history: Array, rows: slice, skipped: int) -> Array:
         channels = len(self._moving)
         if history.ndim != 2 or history.shape[1] != channels or not len(history):
             raise ModelError(
                 f"history of shape {history.shape}: give (steps, {channels}), the channels that were learned"
             )
-        base = base_features(history[:, self._moving])
-        mean = _capped(np.mean([member.means(base) for member in self._members], axis=0), self._cap)
+        base = base_features(history[:, self._moving], skipped=skipped)
+        mean = _capped(np.mean([member.means(base, rows) for member in self._members], axis=0), self._cap)
         quantiles = np.maximum(mean[:, None] + self._errors.near(mean), 0.0)
         return np.column_stack([mean, np.maximum.accumulate(quantiles, axis=1)])
 
@@ -178,11 +185,18 @@ def _moving(histories: Sequence[Array]) -> NDArray[np.bool_]:
     return moving
 
 
-def _learn(bases: Sequence[Array], lives: Sequence[Array], cap: float, rounds: int, seed: int) -> _Member:
+def check_installed() -> None:
+    """ModelError with the cure if scikit-learn is not installed."""
     try:
-        from sklearn.ensemble import HistGradientBoostingRegressor
+        import sklearn.ensemble  # noqa: F401  # only whether it is there
     except ModuleNotFoundError as error:
         raise ModelError("scikit-learn is not installed; run: pip install 'fieldline[rul]'") from error
+
+
+def _learn(bases: Sequence[Array], lives: Sequence[Array], cap: float, rounds: int, seed: int) -> _Member:
+    check_installed()
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
     life = np.concatenate(lives)
     index = HealthIndex().fit(np.concatenate(bases)[life < cap], life[life < cap])
     rows = np.concatenate([index.features(base)[::EVERY] for base in bases])

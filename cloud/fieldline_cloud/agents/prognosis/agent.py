@@ -3,21 +3,25 @@
 Order of events for every frame: take it in, save state and prognoses in one transaction, publish the prognoses until
 the hub has fsynced them, strike them off, acknowledge the frame. A crash between any two of these repeats what the next
 step makes harmless. Saves are bundled: frames that lead to nothing new wait for up to `save_every_s`.
+
+Models are learned at the start, beside the event loop; readings wait at the hub until they are there.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from fieldline import Start
 from fieldline.errors import BadName, DecodeError
-from fieldline.model import DeviceId
+from fieldline.model import DeviceId, Reading
 from fieldline.wire.readings import decode_readings
 from fieldline_cloud.agents.bus import Bus, FrameIn, FramesIn
 from fieldline_cloud.agents.frames_seen import Seen
 from fieldline_cloud.agents.prognosis.forecaster import Announcement, Forecaster, PrognosisStats
+from fieldline_cloud.agents.prognosis.learning import learn
+from fieldline_cloud.agents.prognosis.machines import Machines
 from fieldline_cloud.agents.prognosis.settings import PrognosisSettings
 from fieldline_cloud.agents.prognosis.store import PrognosisStore
 from fieldline_cloud.prognosis.tags import read_prognosis
@@ -42,6 +46,8 @@ class PrognosisAgent:
             tags_max=settings.tags_max,
             stats=self.stats,
         )
+        self.machines = Machines((), publish_every_s=0.0, machines_max=1)
+        """Those that models follow; empty until the models are learned."""
         self._now_ns = now_ns
         self._lock = asyncio.Lock()  # a frame is taken in, saved and published before the next one
         self._seen = Seen()
@@ -50,15 +56,34 @@ class PrognosisAgent:
         self._save_due_s = 0.0
 
     async def run(self, bus: Bus) -> None:
-        """Work until cancelled; what was taken in is saved when this returns. Raises StorageError, HubError."""
+        """Work until cancelled; what was taken in is saved when this returns.
+
+        Raises StorageError, HubError, and ConfigError where histories cannot be learned from.
+        """
+        await self._learn()
         store = await PrognosisStore.open(self.settings.data)
         try:
             saved = await store.load()
             self._seen = Seen(saved.seen)
             self.forecaster.restore(saved.tags)
+            self.machines.restore(saved.machines)
             await self._work(bus, store)
         finally:
             await self._last_save(store)
+
+    async def _learn(self) -> None:
+        started_s = time.monotonic()
+        fleets = await asyncio.to_thread(learn, self.settings.models)
+        self.machines = Machines(
+            fleets,
+            publish_every_s=self.settings.publish_every_s,
+            machines_max=self.settings.machines_max,
+            stats=self.stats,
+        )
+        for entry, fleet in zip(self.settings.models, fleets, strict=True):
+            took_s = round(time.monotonic() - started_s, 1)
+            fields = {"devices": entry.device, "failed": fleet.failed, "tags": len(fleet.tags), "took_s": took_s}
+            log.info("learned", extra=fields)
 
     async def _work(self, bus: Bus, store: PrognosisStore) -> None:
         durable = self.settings.name
@@ -88,10 +113,10 @@ class PrognosisAgent:
             self.stats.frames_repeated += 1
             return
         self.stats.frames += 1
-        refused = self.stats.readings_refused
+        refused, machines_refused = self.stats.readings_refused, self.stats.machines_refused
         try:
             device = DeviceId.from_topic(frame.topic)
-            self._said += self.forecaster.readings(device, frame.readings(), self._now_ns())
+            self._said += self._foretold(device, frame.readings())
         except BadName:
             self.stats.frames_misplaced += 1
         except DecodeError as error:
@@ -103,6 +128,17 @@ class PrognosisAgent:
                 )
         if self.stats.readings_refused > refused == 0:
             log.error("tag refused: raise tags_max (said once)", extra={"tags": self.forecaster.tags})
+        if self.stats.machines_refused > machines_refused == 0:
+            log.error("machine refused: raise machines_max (said once)", extra={"machines": self.machines.followed})
+
+    def _foretold(self, device: DeviceId, readings: Sequence[Reading]) -> list[Announcement]:
+        """What is to be said because of them. What a model speaks of, no trend speaks of as well."""
+        now_ns = self._now_ns()
+        fleet = self.machines.fleet_of(device)
+        if fleet is None:
+            return self.forecaster.readings(device, readings, now_ns)
+        others = (reading for reading in readings if reading.tag != fleet.publish_as)
+        return self.machines.readings(device, readings, now_ns) + self.forecaster.readings(device, others, now_ns)
 
     async def _save_in_time(self, bus: Bus, store: PrognosisStore) -> None:
         """Acknowledge what was taken in also when no further frame comes."""
@@ -115,7 +151,7 @@ class PrognosisAgent:
     async def _save(self, bus: Bus, store: PrognosisStore) -> None:
         started_s = time.monotonic()
         said, self._said = self._said, []
-        await store.save(self.forecaster.take_changes(), self._seen.take_changes(), said)
+        await store.save(self.forecaster.take_changes(), self.machines.take_changes(), self._seen.take_changes(), said)
         self.stats.saves += 1
         ended_s = time.monotonic()
         self._save_due_s = ended_s + max(self.settings.save_every_s, (ended_s - started_s) / SAVE_SHARE_MAX)
@@ -139,7 +175,9 @@ class PrognosisAgent:
     async def _last_save(self, store: PrognosisStore) -> None:
         """Keep what was taken in since the last save; its frames come again and are then known."""
         try:
-            await store.save(self.forecaster.take_changes(), self._seen.take_changes(), self._said)
+            await store.save(
+                self.forecaster.take_changes(), self.machines.take_changes(), self._seen.take_changes(), self._said
+            )
         finally:
             await store.close()
 

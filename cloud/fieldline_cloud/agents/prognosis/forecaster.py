@@ -57,6 +57,7 @@ class PrognosisStats:
     readings_not_good: int = 0
     readings_ahead: int = 0
     readings_refused: int = 0
+    machines_refused: int = 0
     prognoses: int = 0
     prognoses_withdrawn: int = 0
     saves: int = 0

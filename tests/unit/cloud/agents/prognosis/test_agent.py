@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 
 from fieldline.config import loads
-from fieldline.errors import DecodeError
+from fieldline.errors import ConfigError, DecodeError
+from fieldline.model import Reading
 from fieldline.wire.readings import decode_readings
 from fieldline_cloud.agents.database import StorageError
 from fieldline_cloud.agents.prognosis.agent import PrognosisAgent
+from fieldline_cloud.agents.prognosis.learning import learn
 from fieldline_cloud.agents.prognosis.settings import PrognosisSettings
+from fieldline_cloud.demo.fleet import STRANGER, pump, readings_of, write_histories
 from fieldline_cloud.prognosis.tags import Prognosis, read_prognosis
-from tests.unit.cloud.agents.doubles import FakeHub, poll
-from tests.unit.cloud.agents.prognosis.test_forecaster import worn
+from tests.unit.cloud.agents.doubles import T0, FakeHub, poll
+from tests.unit.cloud.agents.prognosis.test_forecaster import HOUR, worn
 
 SETTINGS = """
 kind: prognosis
@@ -120,3 +123,63 @@ async def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(StorageError, match="check that the folder is writable"):
         await agent.run(FakeHub())
+
+
+MODELS = """
+kind: prognosis
+data: {data}
+save_every_s: 0.05
+publish_every_s: 0
+tags:
+  - {{match: {{tag: vibration}}, limit: 7.1, warmup: 12}}
+models:
+  - {{device: "demo/hall-a/pump-9", histories: {histories}, step_s: 3600, publish_as: vibration, warmup_steps: 100}}
+"""
+
+
+@pytest.fixture(scope="module")
+def histories(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pumps")
+    write_histories(folder, 12)
+    return folder
+
+
+def learner(folder: Path, histories: Path) -> PrognosisAgent:
+    """An agent with a model for pump-9."""
+    text = MODELS.format(data=folder, histories=histories)
+    return PrognosisAgent(loads(text, PrognosisSettings, name="p.yaml"))
+
+
+async def replayed(hub: FakeHub, agent: PrognosisAgent, *frames: list[Reading]) -> None:
+    work = asyncio.create_task(agent.run(hub))
+    for frame in frames:
+        await hub.append(STRANGER.readings_topic, frame)
+    await hub.until(lambda: hub.cursors.get("prognosis") == len(hub.log))
+    work.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
+
+
+async def test_a_model_foretells_what_is_left_also_in_a_run_cut_in_two(
+    tmp_path: Path, histories: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleets = learn(learner(tmp_path, histories).settings.models)
+    monkeypatch.setattr("fieldline_cloud.agents.prognosis.agent.learn", lambda models: fleets)  # once is enough
+    rows = pump(1_000)[:-20].tolist()
+    frames = [readings_of([row], T0 // HOUR * HOUR + hour * HOUR) for hour, row in enumerate(rows)]
+    whole, cut = FakeHub(), FakeHub()
+    await replayed(whole, learner(tmp_path / "whole", histories), *frames)
+    await replayed(cut, learner(tmp_path / "cut", histories), *frames[:105])
+    await replayed(cut, learner(tmp_path / "cut", histories), *frames[105:])
+
+    assert said(cut) == said(whole)
+    assert len(said(whole)) == len(rows) - 100
+    last = said(whole)[-1]
+    assert last is not None
+    assert last.p50_h == pytest.approx(21, abs=6)
+    assert "learned from 12 machines" in last.trend
+
+
+async def test_histories_that_cannot_be_read_end_the_agent_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file; name a folder with one CSV"):
+        await learner(tmp_path, tmp_path / "none").run(FakeHub())

@@ -1,5 +1,6 @@
 """A wrong entry is refused with its line, its key and the cure."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from fieldline.errors import ConfigError
 from fieldline_cloud.agents.clock import clock_of
 from fieldline_cloud.agents.prognosis.settings import PrognosisSettings
 from tests.unit.cloud.agents.doubles import PUMP
+from tests.unit.cloud.agents.prognosis.test_machines import Recorder
 
 FOLDER = Path("cloud/fieldline_cloud/agents/prognosis")
 
@@ -29,13 +31,32 @@ def test_the_files_that_come_with_fieldline_are_right(path: Path) -> None:
         ("  - {match: {device: pump-1}, limit: 5}\n", "site/area/device"),
         ("  - {match: {tag: x}, limit: 5, warmup: 2}\n", "greater than or equal to 8"),
         ("  - {match: {tag: x}, limit: 5, horizon: 2}\n", "did you mean 'horizon_h'"),
+        ("  []\nmodels: []\n", "tags is missing; say which tags show wear, or name histories"),
+        ("  []\nmodels:\n  - {device: '+/+/+', histories: h}\n", "step_s"),
+        ("  []\nmodels:\n  - {device: pump-1, histories: h, step_s: 60}\n", "site/area/device"),
+        ("  []\nmodels:\n  - {device: '+/+/+', histories: h, step_s: 60, publish_as: a b}\n", "a b"),
+        (
+            "  []\nmodels:\n  - {device: '+/+/+', histories: h, step_s: 60, new_since: {p: 2026-03-02T08:00Z}}\n",
+            "'p' is",
+        ),
+        ("  []\nmodels:\n  - {device: '+/+/+', histories: h, step_s: 60, new_since: {a/b/c: 2026-03-02}}\n", "offset"),
     ],
 )
 def test_a_wrong_entry_is_refused_with_its_line_and_cure(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         loads("kind: prognosis\ntags:\n" + text, PrognosisSettings, name="p.yaml")
 
-    assert str(caught.value).startswith("p.yaml:3:")
+    assert re.match("p\\.yaml:[135]:", str(caught.value))
+
+
+def test_a_moment_at_which_a_machine_was_new_is_unix_time_by_device() -> None:
+    text = (
+        "kind: prognosis\nmodels:\n  - device: '+/+/pump-*'\n    histories: h\n    step_s: 60\n"
+        "    new_since: {demo/hall-a/pump-2: 1970-01-01T01:00:10+01:00}\n"
+    )
+    (entry,) = loads(text, PrognosisSettings, name="p.yaml").models
+    fleet = entry.build(("vibration",), Recorder(), 10)
+    assert fleet.new_since == {PUMP: 10 * 10**9}
 
 
 def test_it_may_live_by_the_clock_of_a_simulated_plant() -> None:
