@@ -8,12 +8,12 @@ from typing import Annotated, Any, Final, Protocol, TypeVar
 
 import typer
 
-from fieldline.access import Access
 from fieldline.access_settings import hub_access
 from fieldline.cli import new_app
 from fieldline.cli.options import start_logging
 from fieldline.cli.until_stopped import run_until_stopped
-from fieldline.config import FileSettings, load
+from fieldline.config import load
+from fieldline_cloud.agents.agent_settings import AgentSettings
 from fieldline_cloud.agents.bus import Bus
 from fieldline_cloud.agents.clock import clock_of
 
@@ -27,7 +27,9 @@ _Data = Annotated[Path | None, typer.Option(help="Folder of the agent's own stat
 _Metrics = Annotated[str | None, typer.Option(help="Address and port of /metrics and /healthz")]
 _LogLevel = Annotated[str, typer.Option(help="debug, info, warning or error")]
 
-_S = TypeVar("_S", bound=FileSettings)
+_S = TypeVar("_S", bound=AgentSettings)
+Page = Callable[[str, str], tuple[str, bytes] | None]
+"""Content type and content of an HTTP path and query; None: there is no such page."""
 
 
 class _Agent(Protocol):
@@ -54,15 +56,13 @@ def anomaly(
     from fieldline_cloud.agents.anomaly.alarms.health import alarm_gauges
     from fieldline_cloud.agents.anomaly.settings import AnomalySettings
 
-    start_logging(log_level)
-    settings = _with_options(load(config, AnomalySettings), hub, data)
-    running = AnomalyAgent(settings, now_ns=clock_of(settings.clock))
+    settings, now_ns = _started(config, AnomalySettings, hub, data, log_level)
+    running = AnomalyAgent(settings, now_ns=now_ns)
     monitor = running.monitor
     gauges = {"tags": lambda: monitor.tags, "alerts_standing": lambda: len(monitor.raised)}
     gauges |= alarm_gauges(monitor.board)
     gauges |= running.gauges()
-    access = hub_access(settings.hub_tls, settings.hub_token)
-    asyncio.run(_run(running, settings.hub, settings.name, access, "anomaly", metrics, gauges))
+    _work(running, settings, metrics, gauges)
 
 
 @agent.command()
@@ -82,12 +82,9 @@ def maintenance(
     from fieldline_cloud.agents.maintenance.agent import MaintenanceAgent
     from fieldline_cloud.agents.maintenance.settings import MaintenanceSettings
 
-    start_logging(log_level)
-    settings = _with_options(load(config, MaintenanceSettings), hub, data)
-    running = MaintenanceAgent(settings, now_ns=clock_of(settings.clock))
-    access = hub_access(settings.hub_tls, settings.hub_token)
-    gauges = running.gauges
-    asyncio.run(_run(running, settings.hub, settings.name, access, "maintenance", metrics, gauges, running.page))
+    settings, now_ns = _started(config, MaintenanceSettings, hub, data, log_level)
+    running = MaintenanceAgent(settings, now_ns=now_ns)
+    _work(running, settings, metrics, running.gauges, running.page)
 
 
 @agent.command()
@@ -107,43 +104,58 @@ def prognosis(
     from fieldline_cloud.agents.prognosis.agent import PrognosisAgent
     from fieldline_cloud.agents.prognosis.settings import PrognosisSettings
 
-    start_logging(log_level)
-    settings = _with_options(load(config, PrognosisSettings), hub, data)
-    running = PrognosisAgent(settings, now_ns=clock_of(settings.clock))
+    settings, now_ns = _started(config, PrognosisSettings, hub, data, log_level)
+    running = PrognosisAgent(settings, now_ns=now_ns)
     forecaster = running.forecaster
     gauges = {
         "tags": lambda: forecaster.tags,
         "prognoses_standing": lambda: forecaster.standing + running.machines.standing,
         "machines": lambda: running.machines.followed,
     }
-    access = hub_access(settings.hub_tls, settings.hub_token)
-    asyncio.run(_run(running, settings.hub, settings.name, access, "prognosis", metrics, gauges))
+    _work(running, settings, metrics, gauges)
 
 
-def _with_options(settings: _S, hub: str | None, data: Path | None) -> _S:
+def _started(
+    config: Path, model: type[_S], hub: str | None, data: Path | None, log_level: str
+) -> tuple[_S, Callable[[], int]]:
+    """How every agent begins: logging, its file with the options over it, and the clock it lives by (Unix ns)."""
+    start_logging(log_level)
+    settings = load(config, model)
     given = {"hub": hub, "data": data}
-    return settings.model_copy(update={key: value for key, value in given.items() if value is not None})
+    settings = settings.model_copy(update={key: value for key, value in given.items() if value is not None})
+    return settings, clock_of(settings.clock)
+
+
+def _work(
+    running: _Agent,
+    settings: AgentSettings,
+    metrics: str | None,
+    gauges: Mapping[str, Callable[[], int]],
+    page: Page = lambda path, query: None,
+) -> None:
+    """Run it until it is told to stop."""
+    asyncio.run(_run(running, settings, metrics, gauges, page))
 
 
 async def _run(
     running: _Agent,
-    address: str,
-    name: str,
-    access: Access,
-    kind: str,
+    settings: AgentSettings,
     metrics: str | None,
     gauges: Mapping[str, Callable[[], int]],
-    page: Callable[[str, str], tuple[str, bytes] | None] = lambda path, query: None,
+    page: Page,
 ) -> None:
     from fieldline import Agent, Runtime, __version__
     from fieldline.observe import MetricsServer
     from fieldline_cloud.agents.metrics import StatsCollector
 
+    access = hub_access(settings.hub_tls, settings.hub_token)
     with ExitStack() as at_end:
-        agent = Agent(kind, __version__)
-        async with Runtime(address, name=name, tls=access.tls, token=access.token, agent=agent) as runtime:
+        agent = Agent(settings.KIND, __version__)
+        async with Runtime(
+            settings.hub, name=settings.name, tls=access.tls, token=access.token, agent=agent
+        ) as runtime:
             if metrics:
-                collector = StatsCollector(kind, running.stats, gauges)
+                collector = StatsCollector(settings.KIND, running.stats, gauges)
                 server = MetricsServer(metrics, collector, lambda: {"ok": runtime.connected}, page)
                 at_end.callback(server.close)
             await run_until_stopped(running.run(runtime))

@@ -14,6 +14,7 @@ from typing import Final, Self
 from fieldline.model import Alert, AlertState, DeviceId
 from fieldline.wire.plant import decode_alert, encode_alert
 from fieldline_cloud.agents import frames_seen, outbox
+from fieldline_cloud.agents.agent_store import AgentStore
 from fieldline_cloud.agents.anomaly import learned_store
 from fieldline_cloud.agents.anomaly.learned_store import LearnedChanges, LearnedSaved
 from fieldline_cloud.agents.anomaly.tag import TagState
@@ -40,11 +41,8 @@ class Saved:
     learned: LearnedSaved = field(default_factory=LearnedSaved)
 
 
-class AnomalyStore:
+class AnomalyStore(AgentStore):
     """The agent's database file, `anomaly.db`."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     @classmethod
     async def open(cls, folder: Path) -> Self:
@@ -73,18 +71,6 @@ class AnomalyStore:
                 learned_store.keep(connection, learned)
 
         await self._database.run(work)
-
-    async def waiting(self) -> list[outbox.Outgoing]:
-        """Alerts not yet known to be with the hub, oldest first."""
-        return await self._database.run(outbox.waiting)
-
-    async def sent(self, up_to_id: int) -> None:
-        """Everything in the outbox up to this id is with the hub."""
-        await self._database.run(lambda connection: outbox.sent(connection, up_to_id))
-
-    async def close(self) -> None:
-        """Close the file."""
-        await self._database.close()
 
 
 def _load(connection: sqlite3.Connection) -> Saved:

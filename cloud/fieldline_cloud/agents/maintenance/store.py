@@ -12,6 +12,7 @@ from typing import Final, Self
 from fieldline.model import RemainingLife
 from fieldline.wire.plant import decode_alert, decode_task, encode_alert, encode_task
 from fieldline_cloud.agents import outbox
+from fieldline_cloud.agents.agent_store import AgentStore
 from fieldline_cloud.agents.database import Database
 from fieldline_cloud.agents.maintenance import history
 from fieldline_cloud.agents.maintenance.book import HANDLED_MAX, Changes, Known
@@ -66,11 +67,8 @@ def _from_version_1(connection: sqlite3.Connection) -> None:
     connection.executemany("INSERT INTO tasks VALUES (?, ?, ?, ?)", rows)
 
 
-class MaintenanceStore:
+class MaintenanceStore(AgentStore):
     """The agent's database file, `maintenance.db`."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     @classmethod
     async def open(cls, folder: Path) -> Self:
@@ -101,14 +99,6 @@ class MaintenanceStore:
 
         return await self._database.run(work)
 
-    async def waiting(self, count_max: int) -> list[outbox.Outgoing]:
-        """What is not yet known to be with the hub, oldest first."""
-        return await self._database.run(lambda connection: outbox.waiting(connection, count_max))
-
-    async def sent(self, up_to_id: int) -> None:
-        """Everything in the outbox up to this id is with the hub."""
-        await self._database.run(lambda connection: outbox.sent(connection, up_to_id))
-
     async def history(self, query: HistoryQuery) -> list[tuple[int, Event]]:
         """The newest events that fit, newest first, with their ids."""
         return await self._database.run(lambda connection: history.read_events(connection, query))
@@ -133,10 +123,6 @@ class MaintenanceStore:
     async def delivered(self, results: Sequence[ledger.Result]) -> None:
         """What became of attempts to tell people."""
         await self._database.run(lambda connection: ledger.note(connection, results))
-
-    async def close(self) -> None:
-        """Close the file."""
-        await self._database.close()
 
 
 def _load(connection: sqlite3.Connection) -> Known:

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from fieldline.model import DeviceId
 from fieldline.wire.readings import encode_readings
 from fieldline_cloud.agents import frames_seen, outbox
+from fieldline_cloud.agents.agent_store import AgentStore
 from fieldline_cloud.agents.database import Database
 from fieldline_cloud.agents.prognosis.forecaster import Announcement, TagState
 from fieldline_cloud.agents.prognosis.machines import MachineState
@@ -44,11 +45,8 @@ class Saved:
     seen: list[tuple[str, int, int]] = field(default_factory=list)
 
 
-class PrognosisStore:
+class PrognosisStore(AgentStore):
     """The agent's database file, `prognosis.db`."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     @classmethod
     async def open(cls, folder: Path) -> Self:
@@ -77,18 +75,6 @@ class PrognosisStore:
             outbox.post(connection, [(prognosis_topic(each.device), encode_readings(each.readings)) for each in said])
 
         await self._database.run(work)
-
-    async def waiting(self) -> list[outbox.Outgoing]:
-        """Prognoses not yet known to be with the hub, oldest first."""
-        return await self._database.run(outbox.waiting)
-
-    async def sent(self, up_to_id: int) -> None:
-        """Everything in the outbox up to this id is with the hub."""
-        await self._database.run(lambda connection: outbox.sent(connection, up_to_id))
-
-    async def close(self) -> None:
-        """Close the file."""
-        await self._database.close()
 
 
 def _load(connection: sqlite3.Connection) -> Saved:
