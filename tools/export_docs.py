@@ -33,7 +33,7 @@ from fieldline import limits
 from fieldline.config import FileSettings
 from fieldline.v1 import hub_pb2
 from fieldline_cloud.agents.anomaly.alarms.board import AlarmBoard, BoardSpec
-from fieldline_cloud.agents.anomaly.alarms.health import alarm_gauges
+from fieldline_cloud.agents.anomaly.alarms.health import alarm_gauges, operator_gauges
 from fieldline_cloud.agents.anomaly.stats import AnomalyStats
 from fieldline_cloud.agents.maintenance.agent import GAUGES
 from fieldline_cloud.agents.maintenance.book import MaintenanceStats
@@ -101,6 +101,11 @@ _AGENT_SENTENCES = {
     "anomaly_alarms_stale": "Alarms that stand for longer than `alarms.stale_h`.",
     "anomaly_alarms_10_min_max": "Raisings of the last 10 minutes in the area that has most.",
     "anomaly_areas_in_flood": "Areas in which alarms flood.",
+    "anomaly_operator_alarms_10_min": "Alarms raised for an operator in the last ten minutes (`alarms.operators`).",
+    "anomaly_operator_alarms_10_min_mean": "The same, the mean of the last day; good practice is about 1.",
+    "anomaly_operator_alarms_10_min_peak": "The same, the highest period of ten minutes of the last day.",
+    "anomaly_operator_in_flood": "1 while an operator gets more alarms than can be handled.",
+    "anomaly_operator_flood_share": "Share of the last day in flood; good practice is below 0.01.",
     "maintenance_frames": "Frames of alerts handled.",
     "maintenance_alerts": "Alerts handled.",
     "maintenance_alerts_repeated": "Alerts that came again and changed nothing.",
@@ -692,7 +697,7 @@ def metrics_tables() -> dict[str, str]:
     used: set[str] = set()
     agents = (("anomaly", AnomalyStats()), ("maintenance", MaintenanceStats()), ("prognosis", PrognosisStats()))
     for kind, stats in agents:
-        collector = StatsCollector(kind, stats, {name: lambda: 0 for name in _AGENT_GAUGES[kind]})
+        collector = StatsCollector(kind, stats, {name: lambda: 0 for name in _AGENT_GAUGES[kind]}, _by_operator(kind))
         families = list(collector.collect())
         used |= {family.name for family in families}
         tables[f"metrics-{kind}"] = _metrics_table(families, {f"fieldline_{k}": v for k, v in _AGENT_SENTENCES.items()})
@@ -700,6 +705,10 @@ def metrics_tables() -> dict[str, str]:
     drivers = {family.name for family in edge if family.name.startswith("fieldline_edge_driver_")}
     _same("_DRIVER_SENTENCES", set(_driver_sentences()), drivers - {"fieldline_edge_driver_restarts"})
     return tables
+
+
+def _by_operator(kind: str) -> Mapping[str, Callable[[], Mapping[str, float]]]:
+    return operator_gauges(AlarmBoard(BoardSpec(), AnomalyStats())) if kind == "anomaly" else {}
 
 
 def _driver_sentences() -> dict[str, str]:

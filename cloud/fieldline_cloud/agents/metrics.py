@@ -14,14 +14,22 @@ __all__ = ["StatsCollector"]
 
 
 class StatsCollector(Collector):
-    """`fieldline_<agent>_<field>_total` for each field of `stats`, and a gauge for each of `gauges`."""
+    """`fieldline_<agent>_<field>_total` for each field of `stats`, and a gauge for each of `gauges`.
+
+    `by_operator` gauges have a value for each operator, under the label `operator`.
+    """
 
     def __init__(
-        self, agent: str, stats: "DataclassInstance", gauges: Mapping[str, Callable[[], int]] | None = None
+        self,
+        agent: str,
+        stats: "DataclassInstance",
+        gauges: Mapping[str, Callable[[], int]] | None = None,
+        by_operator: Mapping[str, Callable[[], Mapping[str, float]]] | None = None,
     ) -> None:
         self._prefix = f"fieldline_{agent}_"
         self._stats = stats
         self._gauges = gauges or {}
+        self._by_operator = by_operator or {}
 
     def collect(self) -> Iterator[Metric]:
         """The values of this moment."""
@@ -30,3 +38,8 @@ class StatsCollector(Collector):
             yield CounterMetricFamily(self._prefix + name, f"{words}, since the start", value=value)
         for name, read in self._gauges.items():
             yield GaugeMetricFamily(self._prefix + name, f"{name.replace('_', ' ')}, now", value=read())
+        for name, read_all in self._by_operator.items():
+            family = GaugeMetricFamily(self._prefix + name, f"{name.replace('_', ' ')}, now", labels=["operator"])
+            for operator, figure in read_all().items():
+                family.add_metric([operator], figure)
+            yield family

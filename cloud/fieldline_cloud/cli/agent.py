@@ -53,7 +53,7 @@ def anomaly(
     Exit codes: 0 stopped, 1 its state cannot be kept, 2 wrong configuration, 3 the hub refused.
     """
     from fieldline_cloud.agents.anomaly.agent import AnomalyAgent
-    from fieldline_cloud.agents.anomaly.alarms.health import alarm_gauges
+    from fieldline_cloud.agents.anomaly.alarms.health import alarm_gauges, operator_gauges
     from fieldline_cloud.agents.anomaly.settings import AnomalySettings
 
     settings, now_ns = _started(config, AnomalySettings, hub, data, log_level)
@@ -62,7 +62,7 @@ def anomaly(
     gauges = {"tags": lambda: monitor.tags, "alerts_standing": lambda: len(monitor.raised)}
     gauges |= alarm_gauges(monitor.board)
     gauges |= running.gauges()
-    _work(running, settings, metrics, gauges)
+    _work(running, settings, metrics, gauges, by_operator=operator_gauges(monitor.board))
 
 
 @agent.command()
@@ -132,9 +132,10 @@ def _work(
     metrics: str | None,
     gauges: Mapping[str, Callable[[], int]],
     page: Page = lambda path, query: None,
+    by_operator: Mapping[str, Callable[[], Mapping[str, float]]] | None = None,
 ) -> None:
     """Run it until it is told to stop."""
-    asyncio.run(_run(running, settings, metrics, gauges, page))
+    asyncio.run(_run(running, settings, metrics, gauges, page, by_operator))
 
 
 async def _run(
@@ -143,6 +144,7 @@ async def _run(
     metrics: str | None,
     gauges: Mapping[str, Callable[[], int]],
     page: Page,
+    by_operator: Mapping[str, Callable[[], Mapping[str, float]]] | None,
 ) -> None:
     from fieldline import Agent, Runtime, __version__
     from fieldline.observe import MetricsServer
@@ -155,7 +157,7 @@ async def _run(
             settings.hub, name=settings.name, tls=access.tls, token=access.token, agent=agent
         ) as runtime:
             if metrics:
-                collector = StatsCollector(settings.KIND, running.stats, gauges)
+                collector = StatsCollector(settings.KIND, running.stats, gauges, by_operator)
                 server = MetricsServer(metrics, collector, lambda: {"ok": runtime.connected}, page)
                 at_end.callback(server.close)
             await run_until_stopped(running.run(runtime))

@@ -42,14 +42,15 @@ _COLUMNS: Final = [
     Column("until", "until"),
     Column("note", "note"),
 ]
-_AREA_COLUMNS: Final = [
-    Column("area", "area"),
+_LOAD_COLUMNS: Final = [
     Column("10 min", "last_10_min", count, right=True),
     Column("mean", "mean_10_min", lambda mean: f"{mean:.1f}", right=True),
     Column("peak", "peak_10_min", count, right=True),
     Column("flood now", "in_flood", lambda flooded: "yes" if flooded else "no"),
     Column("flooded", "flood_share", lambda share: f"{share:.1%}", right=True),
 ]
+_AREA_COLUMNS: Final = [Column("area", "area"), *_LOAD_COLUMNS]
+_OPERATOR_COLUMNS: Final = [Column("operator", "operator"), *_LOAD_COLUMNS, Column("areas", "areas", ", ".join)]
 
 
 @alarms.command("list")
@@ -162,6 +163,8 @@ def health(
 ) -> None:
     """Say how the alarm system does: alarms in 10 minutes, floods, chattering and stale alarms, the worst ten.
 
+    By area, and by operator where the agent's file says who has which areas (`alarms.operators`).
+
     Good practice: about one alarm in 10 minutes, less than 1 % of the time in flood, no chattering or stale alarms.
 
     Example: `fieldline alarms health --area demo/hall-a`
@@ -174,6 +177,8 @@ def health(
             print(json.dumps(reply))
         return
     _print([one for reply in replies for one in reply["areas"]], _AREA_COLUMNS, as_json=False, nothing="no alarms yet")
+    if operators := [one for reply in replies for one in reply.get("operators", ())]:
+        _print(operators, _OPERATOR_COLUMNS, as_json=False, nothing="")
     for reply in replies:
         for line in figures(reply):
             print(line)

@@ -87,7 +87,7 @@ async def gateway(address: str) -> AsyncIterator[Gateway]:
 
 @asynccontextmanager
 async def agent(
-    kind: str, address: str, folder: Path, config: Path | None = None
+    kind: str, address: str, folder: Path, config: Path | None = None, *more: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """`fieldline agent <kind>`, with the demo configuration where there is no other; killed at the end if it runs."""
     command = [sys.executable, "-c", "from fieldline.cli import main; main()", "agent", kind]
@@ -98,6 +98,7 @@ async def agent(
         address,
         "--data",
         str(folder / kind),
+        *more,
         stderr=asyncio.subprocess.PIPE,
     )
     try:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import socket
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,30 @@ async def test_the_commands_shelve_an_alarm_and_say_what_became_of_it(tmp_path: 
     assert json.loads(figures)["by_state"] == {"shelved": 1}
     assert refused[0] == 1
     assert "put_aside" in refused[1]
+
+
+async def test_an_operator_has_figures_in_the_command_and_in_the_metrics(tmp_path: Path) -> None:
+    config = tmp_path / "anomaly.yaml"
+    operators = "\nalarms:\n  operators: {desk-1: [demo/hall-*], desk-2: [demo/yard]}\n"
+    config.write_text(Path("config/demo/anomaly.yaml").read_text() + operators)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        metrics = f"127.0.0.1:{probe.getsockname()[1]}"
+    async with (
+        hub(tmp_path) as address,
+        gateway(address) as pump,
+        agent("anomaly", address, tmp_path, config, "--metrics", metrics),
+    ):
+        await pump.send(5.0, 5.0, 5.0, 5.0, 5.0, from_s=0)
+        await contents(address, "alerts/#", 1)
+        code, figures = await fieldline("health", "--hub", address, "--json")
+        page = await asyncio.to_thread(lambda: urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10).read())
+    one, two = json.loads(figures)["operators"]
+    assert code == 0
+    assert (one["operator"], one["areas"]) == ("desk-1", ["demo/hall-a"])
+    assert one["last_10_min"] in (1, 2)  # on a slow machine the pump is silent for long enough by then
+    assert (two["operator"], two["areas"], two["last_10_min"]) == ("desk-2", [], 0)
+    assert b'fieldline_anomaly_operator_alarms_10_min_peak{operator="desk-1"}' in page
+    assert b'fieldline_anomaly_operator_flood_share{operator="desk-2"} 0.0' in page
 
 
 async def test_the_command_says_that_no_agent_is_there(tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ from typing import Any, Final
 from fieldline.model import Alert, DeviceId, Severity
 from fieldline_cloud.agents.anomaly.state import Change
 
-__all__ = ["AREA_TAG", "Area", "AreaFigures", "FloodSpec"]
+__all__ = ["AREA_TAG", "DAY_PERIODS", "TEN_MINUTES_NS", "Area", "AreaFigures", "FloodSpec"]
 
 AREA_TAG: Final = "alarms"
 """Tag, and name of the device, that an area's own alarms are raised on: `<site>/<area>/alarms`."""
 TEN_MINUTES_NS: Final = 600 * 1_000_000_000
 _SLICE_NS: Final = TEN_MINUTES_NS // 60
-_DAY: Final = 144
+DAY_PERIODS: Final = 144
 """Ten-minute periods of a day."""
 _STEP_NS_MAX: Final = 60 * 1_000_000_000
 """Between two looks no more than this is counted as time: the agent stood still."""
@@ -89,6 +89,20 @@ class Area:
         """`site/area`."""
         return f"{self.device.site}/{self.device.area}"
 
+    @property
+    def since_ns(self) -> int:
+        """Since when something is known of it."""
+        return self._since_ns
+
+    def periods(self) -> list[tuple[int, int, int, int]]:
+        """Number of each period of ten minutes, and its raisings by severity. Copied at once: other threads ask too."""
+        return [(number, info, warning, critical) for number, info, warning, critical, _ in [*self._periods]]
+
+    def seen_10_min(self, now_ns: int) -> int:
+        """Raisings of the last ten minutes, for whoever may not change anything."""
+        first, last = (now_ns - TEN_MINUTES_NS) // _SLICE_NS + 1, now_ns // _SLICE_NS
+        return sum(count for number, count in [*self._slices] if first <= number <= last)
+
     def leads(self, alert: Alert, now_ns: int) -> bool:
         """Whether it adds to the load: within ten minutes of an alarm another one of its device and cause does not."""
         old_ns = now_ns - TEN_MINUTES_NS
@@ -136,7 +150,7 @@ class Area:
         """How the alarm system does here."""
         self._period(now_ns)
         counts = [sum(period[1:4]) for period in self._periods]
-        known_ns = min(max(now_ns - self._since_ns, TEN_MINUTES_NS), _DAY * TEN_MINUTES_NS)
+        known_ns = min(max(now_ns - self._since_ns, TEN_MINUTES_NS), DAY_PERIODS * TEN_MINUTES_NS)
         return AreaFigures(
             area=self.name,
             last_10_min=self.last_10_min(now_ns),
@@ -173,6 +187,6 @@ class Area:
             self._periods.pop()
         if not self._periods or self._periods[-1][0] != number:
             self._periods.append([number, 0, 0, 0, 0])
-        while self._periods[0][0] <= number - _DAY:
+        while self._periods[0][0] <= number - DAY_PERIODS:
             self._periods.popleft()
         return self._periods[-1]

@@ -11,6 +11,7 @@ from typing import Any, Final
 from fieldline.model import Alert, AlertState, DeviceId, Evidence
 from fieldline_cloud.agents.anomaly.alarms.area import AREA_TAG, Area, FloodSpec
 from fieldline_cloud.agents.anomaly.alarms.chatter import ChatterSpec
+from fieldline_cloud.agents.anomaly.alarms.operators import OperatorSpec
 from fieldline_cloud.agents.anomaly.alarms.record import AlarmRecord, bounded
 from fieldline_cloud.agents.anomaly.state import Change
 from fieldline_cloud.agents.anomaly.stats import AnomalyStats
@@ -32,6 +33,8 @@ class BoardSpec:
     """How long an alarm may be shelved at most."""
     stale_ns: int = 24 * 3_600 * 1_000_000_000
     """An alarm that stands for longer is stale: nobody acts on it, or nothing can be done."""
+    operators: tuple[OperatorSpec, ...] = ()
+    """Who has which areas, for the figures."""
 
 
 class AlarmBoard:

@@ -8,9 +8,10 @@ from typing import Any, Final
 from fieldline.model import AlertState
 from fieldline_cloud.agents.anomaly.alarms.area import Area, AreaFigures
 from fieldline_cloud.agents.anomaly.alarms.board import AlarmBoard
+from fieldline_cloud.agents.anomaly.alarms.operators import OperatorFigures, operator_figures
 from fieldline_cloud.agents.anomaly.alarms.record import AlarmRecord
 
-__all__ = ["Actor", "AlarmHealth", "alarm_gauges", "health", "is_stale"]
+__all__ = ["Actor", "AlarmHealth", "alarm_gauges", "health", "is_stale", "operator_gauges"]
 
 ACTORS_MAX: Final = 10
 _LISTED_MAX: Final = 100
@@ -31,6 +32,7 @@ class AlarmHealth:
     """The figures. Lists of alarms are by fingerprint, and hold at most 100."""
 
     areas: tuple[AreaFigures, ...]
+    operators: tuple[OperatorFigures, ...]
     by_state: dict[str, int]
     chattering: tuple[str, ...]
     stale: tuple[str, ...]
@@ -42,10 +44,11 @@ class AlarmHealth:
 
 
 def health(board: AlarmBoard, now_ns: int, *, area: str = "") -> AlarmHealth:
-    """The figures of all areas, or of the one called `site/area`."""
+    """The figures of all areas and operators, or of the area called `site/area`."""
     records = [one for one in board.records() if not area or _area_of(one) == area]
     return AlarmHealth(
         areas=tuple(one.figures(now_ns) for one in sorted(board.areas(), key=_name) if area in ("", one.name)),
+        operators=() if area else operator_figures(board.spec.operators, board.areas(), board.spec.flood, now_ns),
         by_state={state.value: count for state in AlertState if (count := sum(one.state is state for one in records))},
         chattering=_listed(one for one in records if one.chatter.is_on),
         stale=_listed(one for one in records if is_stale(one, board, now_ns)),
@@ -65,6 +68,22 @@ def alarm_gauges(board: AlarmBoard) -> Mapping[str, Callable[[], int]]:
         "alarms_10_min_max": lambda: max((area.load for area in board.areas()), default=0),
         "areas_in_flood": lambda: sum(area.in_flood for area in board.areas()),
     }
+
+
+def operator_gauges(board: AlarmBoard) -> Mapping[str, Callable[[], Mapping[str, float]]]:
+    """The figures of each operator for metrics, by the operator's name; none where no operators are configured."""
+    return {
+        "operator_alarms_10_min": partial(_of_operators, board, "last_10_min"),
+        "operator_alarms_10_min_mean": partial(_of_operators, board, "mean_10_min"),
+        "operator_alarms_10_min_peak": partial(_of_operators, board, "peak_10_min"),
+        "operator_in_flood": partial(_of_operators, board, "in_flood"),
+        "operator_flood_share": partial(_of_operators, board, "flood_share"),
+    }
+
+
+def _of_operators(board: AlarmBoard, figure: str) -> Mapping[str, float]:
+    found = operator_figures(board.spec.operators, board.areas(), board.spec.flood, board.ticked_ns)
+    return {one.operator: float(getattr(one, figure)) for one in found}
 
 
 def is_stale(record: AlarmRecord, board: AlarmBoard, now_ns: int) -> bool:

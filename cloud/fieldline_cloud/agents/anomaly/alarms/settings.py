@@ -9,9 +9,13 @@ from fieldline.topics import check_name
 from fieldline_cloud.agents.anomaly.alarms.area import FloodSpec
 from fieldline_cloud.agents.anomaly.alarms.board import BoardSpec
 from fieldline_cloud.agents.anomaly.alarms.chatter import ChatterSpec
+from fieldline_cloud.agents.anomaly.alarms.operators import OperatorSpec
 from fieldline_cloud.agents.anomaly.rule_settings import SeverityName, severity_named
 
 __all__ = ["AlarmSettings", "ChatterSettings", "FloodSettings"]
+
+
+Areas = Annotated[list[str], Field(min_length=1, max_length=1_000)]
 
 
 class ChatterSettings(Settings):
@@ -78,8 +82,21 @@ class AlarmSettings(Settings):
     """How long an alarm may be shelved at most; for longer, take it out of service."""
     stale_h: Annotated[float, Field(gt=0, le=24 * 365, allow_inf_nan=False)] = 24.0
     """An alarm that stands for longer counts as stale in the figures on the alarm system."""
+    operators: Annotated[dict[str, Areas], Field(max_length=100)] = Field(default_factory=dict)
+    """Who has which areas, patterns of `site/area`: figures then stand for each operator too. Empty: by area alone."""
+
+    @field_validator("operators")
+    @classmethod
+    def _names_and_areas(cls, operators: dict[str, list[str]]) -> dict[str, list[str]]:
+        for name, areas in operators.items():
+            check_name(name, "operator")
+            for area in areas:
+                if area.count("/") != 1 or not all(area.split("/")):
+                    raise ValueError(f"{name}: {area[:80]!r} is no area; write site/area, as in demo/hall-* or demo/+")
+        return operators
 
     def build(self) -> BoardSpec:
         """What these settings describe."""
         shelve_ns_max, stale_ns = round(self.shelve_h_max * 3_600e9), round(self.stale_h * 3_600e9)
-        return BoardSpec(self.chatter.build(), self.flood.build(), shelve_ns_max, stale_ns)
+        operators = tuple(OperatorSpec(name, tuple(areas)) for name, areas in self.operators.items())
+        return BoardSpec(self.chatter.build(), self.flood.build(), shelve_ns_max, stale_ns, operators)
