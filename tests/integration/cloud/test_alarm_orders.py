@@ -57,8 +57,9 @@ async def test_the_commands_shelve_an_alarm_and_say_what_became_of_it(tmp_path: 
         _, figures = await fieldline("health", "--hub", address, "--json")
         refused = await fieldline("ack", HIGH, "--hub", address)
     assert shelved == (0, f"{HIGH}: shelved")
-    assert (code, json.loads(listed)["state"], json.loads(listed)["note"]) == (0, "shelved", "fitter comes")
-    assert json.loads(figures)["by_state"] == {"shelved": 1}
+    rows = {row["alarm"]: row for row in map(json.loads, listed.splitlines())}  # on a slow machine silence is one too
+    assert (code, rows[HIGH]["state"], rows[HIGH]["note"]) == (0, "shelved", "fitter comes")
+    assert json.loads(figures)["by_state"]["shelved"] == 1
     assert refused[0] == 1
     assert "put_aside" in refused[1]
 
