@@ -66,6 +66,8 @@ def _totals(name: str, scores: Mapping[str, Score]) -> Rows:
         if what == "false alarms" or ours.outcomes:
             rows.append(at_most(f"{name}: {what}", "per device-day", rates[0], goal, {PEER: rates[1]}))
     rows.append(row(f"{name}: length", "device-days", ours.device_days, None, None, None))
+    if ours.standing:
+        rows.append(row(f"{name}: worn while it stood still", "faults", len(ours.standing), None, None, None))
     return rows
 
 

@@ -30,6 +30,8 @@ def main() -> None:
         print(f"{where}, {what}: {when}; {each.alerts} alerts, {each.repeats} repeats")
         if found is not None:
             print(f"    {found.rule} on {found.tag}: {found.message}")
+    for stood in score.standing:
+        print(f"{stood.kind} on {stood.machine} from {_hours(stood.start_s)}: it stood still all the while")
     print(f"{len(score.false)} false in {score.device_days:g} device-days ({score.false_per_device_day:.3f} a day):")
     _list(score.false)
     days = Counter(int(each.at_s // 86_400.0) + 1 for each in score.false)

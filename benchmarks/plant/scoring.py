@@ -7,14 +7,17 @@ Times are seconds since the start of a run. What is counted:
 - An alert belongs to a fault of its machine from the start of the fault until `settle_s` after its end: a machine that
   comes back from a fault is not what it was a minute ago, and may be told of once more.
 - A meter measures the machines that it feeds: its alerts during a fault of one of them are consequences of that fault.
+- Wear of a machine that does not run from its start to its deadline moves no signal: it is counted apart.
 - Every other alert is false. An alarm that is raised again within one fault repeats itself; that is counted as well.
 """
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fieldline_edge.drivers.simulator.kinds import CONDITIONS, FaultKind
 from fieldline_edge.drivers.simulator.truth import FaultTruth, Growth
 
 __all__ = ["Outcome", "Raised", "Score", "deadline_s", "judge", "quantile", "summed"]
@@ -76,6 +79,7 @@ class Score:
     """One run, or several summed up."""
 
     outcomes: tuple[Outcome, ...] = ()
+    standing: tuple[FaultTruth, ...] = ()
     false: tuple[Raised, ...] = ()
     consequences: tuple[Raised, ...] = ()
     device_days: float = 0.0
@@ -99,6 +103,7 @@ def summed(scores: Sequence[Score]) -> Score:
     """Several runs as one."""
     return Score(
         outcomes=tuple(outcome for score in scores for outcome in score.outcomes),
+        standing=tuple(fault for score in scores for fault in score.standing),
         false=tuple(alert for score in scores for alert in score.false),
         consequences=tuple(alert for score in scores for alert in score.consequences),
         device_days=sum(score.device_days for score in scores),
@@ -120,9 +125,11 @@ def judge(
     end_s: float,
     settle_s: float,
     fed_by: Mapping[str, str] | None = None,
+    ran_s: Mapping[str, Sequence[float]] | None = None,
 ) -> Score:
     """Score one run of `end_s` seconds. `models` are its machines by name, `fed_by` the meter of those that have one.
 
+    `ran_s` are, of machines that can stand still, the moments at which they ran, ascending.
     An alert within two faults of its machine belongs to the later one; what is about no machine is not counted.
     """
     ordered = sorted(faults, key=lambda each: each.start_s)
@@ -138,8 +145,12 @@ def judge(
             consequences.append(alert)
         else:
             false.append(alert)
+    standing = tuple(each for each in ordered if _stood(each, (ran_s or {}).get(each.machine), end_s))
     return Score(
-        outcomes=tuple(_outcome(each, models[each.machine], mine[each.number], end_s) for each in ordered),
+        outcomes=tuple(
+            _outcome(each, models[each.machine], mine[each.number], end_s) for each in ordered if each not in standing
+        ),
+        standing=standing,
         false=tuple(false),
         consequences=tuple(consequences),
         device_days=len(models) * end_s / 86_400.0,
@@ -148,6 +159,14 @@ def judge(
 
 def _about(fault: FaultTruth, at_s: float, settle_s: float) -> bool:
     return fault.start_s <= at_s and (fault.stop_s is None or at_s < fault.stop_s + settle_s)
+
+
+def _stood(fault: FaultTruth, ran_s: Sequence[float] | None, end_s: float) -> bool:
+    """Whether it is wear of a machine that never ran while it was worn."""
+    if ran_s is None or FaultKind(fault.kind) not in CONDITIONS:
+        return False
+    first = bisect_left(ran_s, fault.start_s)
+    return first == len(ran_s) or ran_s[first] >= deadline_s(fault, end_s)
 
 
 def _outcome(fault: FaultTruth, model: str, alerts: Sequence[Raised], end_s: float) -> Outcome:

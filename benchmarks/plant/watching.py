@@ -66,11 +66,17 @@ def watch(scenario: Scenario, cores: Mapping[str, Watch]) -> dict[str, Run]:
     runs = {name: Run() for name in cores}
     faults: list[FaultTruth] = []
     readings = 0
+    ran_s: dict[str, list[float]] = {}
     for number, (samples, events) in enumerate(_moments(scenario, plant), 1):
         now_s = number * scenario.every_s
         faults += [_truth(event) for event in events if event.change is Change.START]
         frames = [(_device(sample), _readings(sample)) for sample in samples]
         readings += sum(len(each) for _, each in frames)
+        for sample in samples:
+            if sample.values.get("running", False):
+                ran_s.setdefault(sample.machine, []).append(now_s)
+            elif "running" in sample.values:
+                ran_s.setdefault(sample.machine, [])
         is_last = now_s >= scenario.duration_s
         for name, core in cores.items():
             began_s = time.perf_counter()
@@ -90,7 +96,13 @@ def watch(scenario: Scenario, cores: Mapping[str, Watch]) -> dict[str, Run]:
     for run in runs.values():
         run.readings = readings
         run.score = judge(
-            faults, run.raised, models=models, end_s=scenario.duration_s, settle_s=SETTLE_S, fed_by=scenario.fed_by
+            faults,
+            run.raised,
+            models=models,
+            end_s=scenario.duration_s,
+            settle_s=SETTLE_S,
+            fed_by=scenario.fed_by,
+            ran_s=ran_s,
         )
     return runs
 

@@ -120,3 +120,14 @@ def test_quantiles_go_by_the_nearest_rank_and_are_infinite_of_nothing() -> None:
     assert quantile([3.0, 1.0, 2.0], 0.5) == 2.0
     assert quantile([3.0, 1.0, math.inf], 0.9) == math.inf
     assert quantile([], 0.5) == math.inf
+
+
+def test_wear_of_a_machine_that_stands_still_is_counted_apart() -> None:
+    def judged(fault: FaultTruth, *ran_s: float) -> Score:
+        return judge([fault], [], models=MODELS, end_s=DAY_S, settle_s=600.0, ran_s={"pump-1": ran_s})
+
+    assert judged(WEAR, 9_000.0, 15_000.0).standing == (WEAR,)
+    assert not judged(WEAR, 9_000.0, 15_000.0).outcomes
+    assert len(judged(WEAR, 9_000.0, 14_999.0).outcomes) == 1
+    assert len(judged(replace(WEAR, kind="noise", failure_s=None)).outcomes) == 1
+    assert len(scored().outcomes) == 1
