@@ -68,7 +68,7 @@ class Drivers:
         places = [form * width + place for form in range(_FORMS) for place in own]
         return np.array([*places, *(range(_FORMS * width, self.count) if with_hours else ())], np.int64)
 
-    def now(self, rows: Floats) -> Floats:
+    def present(self, rows: Floats) -> Floats:
         """Values and squares (n, 2 drivers) of the drivers in rows (n, channels)."""
         values = rows[:, self.channels]
         return np.concatenate([values, values * values], axis=1)

@@ -252,7 +252,7 @@ class Duty:
         return _Followed(features, values, smooth, np.where(np.isfinite(finest), finest, 0.0), known)
 
     def _features(self, at: Ints, values: Floats) -> Floats:
-        now = self._drivers.now(values)
+        now = self._drivers.present(values)
         passed_s = np.diff(at, prepend=self._followed_ns if self._followed else at[0]) / _S
         self._followed_ns = int(at[-1])
         parts = [now]
