@@ -149,10 +149,11 @@ class Joint:
             self._name(channels)
         self._forget()
 
-    def update(self, times: ArrayLike, values: ArrayLike) -> Floats:
+    def update(self, times: ArrayLike, values: ArrayLike, spreads: ArrayLike | None = None) -> Floats:
         """Judge rows: `times` (n,) in ns, `values` (n, channels); the scores (n,), 1.0 is worth an alert.
 
-        ValueError where the shapes do not fit the channels.
+        `spreads` are there for `Duty`, which takes the same rows; they are not looked at. ValueError where the shapes
+        do not fit the channels.
         """
         at = np.asarray(times, dtype=np.int64)
         rows = np.asarray(values, dtype=np.float64)

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from fieldline.config import Settings
 from fieldline.model import Severity
 from fieldline.topics import check_name
-from fieldline_cloud.agents.anomaly.learned.catalogue import MANNERS, banks_of, joint_of, rule_of
+from fieldline_cloud.agents.anomaly.learned.catalogue import JOINT, MANNERS, banks_of, rule_of
 from fieldline_cloud.agents.anomaly.learned.layer_settings import LearnedSettings
 from fieldline_cloud.agents.anomaly.learned.rest import RestSpec
 from fieldline_cloud.agents.anomaly.learned.spec import Caution, LearnBook, LearnEntry, Treatment
@@ -90,6 +90,8 @@ class LearnSettings(Settings):
     """Whether they also watch how much a tag moves within a stretch: for noise, spikes and unsteady running."""
     joint: bool = True
     """Whether the tags of a device are also judged together."""
+    together: Literal["duty", "joint"] = "duty"
+    """How: each as it usually is at this load, or, for test rigs that run for hours at one, as they fit each other."""
     every_s: Annotated[float, Field(ge=0.1, le=3_600)] = 10.0
     """Length of a stretch: detectors see means over it. Tags that are read more slowly are taken reading by reading."""
     caution: Annotated[float, Field(ge=0, le=100)] = 6.0
@@ -125,7 +127,7 @@ class LearnSettings(Settings):
         return LearnedSettings(
             book=self.book(),
             detectors=banks_of(sorted(names)),
-            joint=joint_of if self.joint else None,
+            joint=JOINT[self.together] if self.joint else None,
             every_ns=round(self.every_s * 1e9),
             spreads=frozenset(map(rule_of, names)) if self.spread else frozenset(),
             manners=MANNERS,

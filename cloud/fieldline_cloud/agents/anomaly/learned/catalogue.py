@@ -1,6 +1,6 @@
 """The detectors an agent can be told to use, by name, and how their alarms come and go as shipped. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib import import_module
 from types import MappingProxyType
@@ -8,14 +8,18 @@ from typing import Final
 
 from fieldline_cloud.agents.anomaly.learned.banks import Bank, Detector, OneByOne
 from fieldline_cloud.agents.anomaly.learned.signs import Manner
-from fieldline_cloud.agents.anomaly.learned.together import JointDetector
+from fieldline_cloud.agents.anomaly.learned.together import JointMaker
 from fieldline_cloud.detectors import DETECTORS, SurpriseBank
 from fieldline_cloud.detectors.duty import Duty
+from fieldline_cloud.detectors.joint import Joint
 
-__all__ = ["MANNERS", "banks_of", "joint_of", "rule_of"]
+__all__ = ["JOINT", "MANNERS", "banks_of", "rule_of"]
 
 _S: Final = 1_000_000_000
 _BANKS: Final[Mapping[str, Callable[[], Bank]]] = MappingProxyType({"surprise": SurpriseBank})
+
+JOINT: Final[Mapping[str, JointMaker]] = MappingProxyType({"duty": Duty, "joint": Joint})
+"""By name: the detectors of tags that belong together."""
 
 MANNERS: Final[Mapping[str, Manner]] = MappingProxyType(
     {
@@ -59,8 +63,3 @@ def _class_of(name: str) -> Callable[[], Detector]:
     if not callable(getattr(found, "update", None)):
         raise ValueError(f"detector {name!r} has no update(times, values); see docs/how-to/write-a-detector.md")
     return found
-
-
-def joint_of(channels: Sequence[str]) -> JointDetector:
-    """The detector of tags that belong together, for a device with these."""
-    return Duty(channels)

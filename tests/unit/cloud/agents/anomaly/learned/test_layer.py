@@ -158,6 +158,45 @@ def test_a_change_of_unit_is_called_one_and_learned_anew() -> None:
     assert bench.stats.learned_units_changed == 1
 
 
+def test_a_machine_that_starts_has_changed_no_unit() -> None:
+    bench = Bench()
+    for number in range(60):
+        wave = 0.01 * (number % 3)
+        bench.say(pressure=4.0 + wave, flow=10.0 + wave, temperature=30.0 + wave)
+
+    said = [finding for _ in range(10) for finding in bench.say(pressure=40.0, flow=25.0, temperature=30.0)]
+
+    assert {finding.rule for finding in said} == {"plain"}
+    assert bench.stats.learned_units_changed == 0
+
+
+def test_a_machine_at_rest_is_judged_as_another_machine() -> None:
+    bench = Bench(joint=True, entries={"*": {"detectors": ()}}, rest=RestSpec(settle_ns=60 * SECOND))
+    bench.repeat(12, running=True, flow=10.0, temperature=50.0)
+    assert bench.repeat(24, running=False, flow=0.0, temperature=20.0) == []
+
+    said = bench.repeat(14, running=False, flow=0.0, temperature=30.0)
+
+    assert {(finding.tag, finding.rule) for finding in said} == {("temperature", "joint")}
+    assert said[0].score == pytest.approx(0.5 * 5.0)
+
+
+def test_what_is_known_of_a_machine_at_rest_goes_on_elsewhere() -> None:
+    one, other = (
+        Bench(joint=True, entries={"*": {"detectors": ()}}, rest=RestSpec(settle_ns=60 * SECOND)) for _ in range(2)
+    )
+    one.repeat(2, running=True, flow=10.0, temperature=50.0)
+    one.repeat(30, running=False, flow=0.0, temperature=20.0)
+    other.layer.restore(PUMP, json.loads(json.dumps(one.layer.snapshot(PUMP))))
+    other.now_s = one.now_s
+
+    said = [bench.repeat(14, running=False, flow=0.0, temperature=30.0) for bench in (one, other)]
+
+    assert said[0] == said[1] != []
+    assert one.layer.relearn(PUMP)
+    assert one.repeat(30, running=False, flow=0.0, temperature=40.0)[-1].score == 0.0  # only that it is over
+
+
 def test_a_jump_that_does_not_stay_is_told_as_what_it_is() -> None:
     bench = Bench()
     for number in range(60):
