@@ -34,7 +34,9 @@ class Board:
             self.jobs,
             self.routes,
             settings=settings,
-            known={self._number[visit.job]: self.route_of(visit) for visit in self._free(reference.visits)},
+            known={
+                self._number[visit.job]: (self.route_of(visit), visit.start_s) for visit in self._free(reference.visits)
+            },
             soon={self._number[job] for job in soon if job in self._number},
         )
         self.tours = Tours(self.routing)

@@ -1,8 +1,9 @@
 """The days of technicians as the search sees them: a route is one worker's shift, a tour its jobs in their order.
 
 A tour starts every job as early as it can, which no other timing beats: lateness only grows with time, and travel
-depends on the order alone. Whether one more job fits is decided by the latest arrivals, worked out backwards once per
-tour (Savelsbergh 1992, "The vehicle routing problem with time windows: minimizing route duration").
+depends on the order alone. Only the visits that are read from it begin later: at the time people know, where that
+delays nothing else and makes nothing late. Whether one more job fits is decided by the latest arrivals, worked out
+backwards once per tour (Savelsbergh 1992, "The vehicle routing problem with time windows: minimizing route duration").
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,6 +17,7 @@ from fieldline_cloud.planning.starts import first_start, last_start, starts_of
 
 __all__ = ["DayRouting", "DayTour"]
 
+_DAY_S = 24 * 3_600
 _NEVER_S = -(1 << 60)
 _PIN_FACTOR = 1_000.0
 """A pinned job is never left out in favour of others."""
@@ -40,8 +42,8 @@ class DayTour(Tour):
 class DayRouting:
     """See `Routing`. Costs are minutes of travel.
 
-    `known`: by job the route people know it on, -1 where that route is gone. `soon`: jobs that were planned to start in
-    the frozen horizon, and may do so elsewhere if they have to.
+    `known`: by job the route people know it on, -1 where that route is gone, and the start they know. `soon`: jobs that
+    were planned to start in the frozen horizon, and may do so elsewhere if they have to.
     """
 
     def __init__(
@@ -51,14 +53,22 @@ class DayRouting:
         routes: Sequence[Route],
         *,
         settings: SearchSettings,
-        known: Mapping[int, int],
+        known: Mapping[int, tuple[int, int]],
         soon: Collection[int],
     ) -> None:
         self._jobs = jobs
         self._routes = routes
         self.routes = len(routes)
         self._move_cost = settings.move_cost
-        self._known = [known.get(job, -1) for job in range(len(jobs))]
+        self._wait = [
+            settings.day_cost * max(0, route.shift.start_s - problem.now_s) / _DAY_S for route in routes
+        ]  # for each job on that route
+        known_of = [known.get(job, (-1, 0)) for job in range(len(jobs))]
+        self._known = [route for route, _ in known_of]
+        self._known_start = [start_s for _, start_s in known_of]
+        self._delayed_after = [start_s + settings.steady_s for _, start_s in known_of]
+        self._delay_cost = settings.delay_cost
+        self._hold_s = settings.hold_s
         frozen_s = max(problem.now_s, problem.frozen_until_s)
         self._starts = [
             starts_of(job, problem.now_s if number in soon or _pinned_in_time(job) else frozen_s)
@@ -131,12 +141,14 @@ class DayRouting:
             ends.append(end_s)
             if end_s > self._due[job]:
                 late += (end_s - self._due[job]) * self._weight[job]
+            if start_s > self._delayed_after[job] and self._known[job] == route:
+                late += self._delay_cost
         way_home_s = legs[places[-2]][places[-1]]
         if order and ends[-1] + way_home_s > self._routes[route].end_s:
             return DayTour(route, order, inf)
         travel_s += way_home_s
         moved = sum([1 for job in order if self._known[job] not in (-1, route)])
-        tour = DayTour(route, order, travel_s / 60.0 + late + moved * self._move_cost)
+        tour = DayTour(route, order, travel_s / 60.0 + late + moved * self._move_cost + len(order) * self._wait[route])
         tour.places, tour.starts, tour.ends = places, starts, ends
         tour.latest = self._latest(route, order, places)
         return tour
@@ -177,6 +189,7 @@ class DayRouting:
         spans, work, due_s, weight = self._starts[job], self._work[job], self._due[job], self._weight[job]
         here = self._place[job]
         from_here = legs[here]
+        delayed_after = inf if self._known[job] != tour.route else self._delayed_after[job] + work
         least, at = inf, -1
         for position in range(len(ends)):
             leg = legs[places[position]]
@@ -194,6 +207,8 @@ class DayRouting:
             cost = (leg[here] + from_here[following] - leg[following]) / 60.0
             if end_s > due_s:
                 cost += (end_s - due_s) * weight
+            if end_s > delayed_after:
+                cost += self._delay_cost
             if cost < least:
                 cost += self._delay(tour, position, arrival_s)
                 if cost < least:
@@ -202,7 +217,7 @@ class DayRouting:
             return NOWHERE
         if self._known[job] not in (-1, tour.route):
             least += self._move_cost
-        return least, at
+        return least + self._wait[tour.route], at
 
     def _delay(self, tour: DayTour, first: int, arrival_s: int) -> float:
         """What it costs that the worker reaches the job at place `first` of the order only now."""
@@ -218,6 +233,8 @@ class DayRouting:
             end_s, due_s = start_s + self._work[job], self._due[job]
             if end_s > due_s:
                 cost += (end_s - max(due_s, starts[at] + self._work[job])) * self._weight[job]
+            if starts[at] <= self._delayed_after[job] < start_s and self._known[job] == tour.route:
+                cost += self._delay_cost
             arrival_s = end_s + self._legs[tour.places[at + 1]][tour.places[at + 2]]
         return cost
 
@@ -228,12 +245,29 @@ class DayRouting:
             Visit(
                 self._jobs[job].id,
                 worker,
-                tour.starts[at],
-                tour.ends[at + 1],
+                start_s,
+                start_s + self._work[job],
                 self._legs[tour.places[at]][tour.places[at + 1]],
             )
-            for at, job in enumerate(tour.order)
+            for at, (job, start_s) in enumerate(zip(tour.order, self._held(tour), strict=True))
         ]
+
+    def _held(self, tour: DayTour) -> list[int]:
+        """Starts of the jobs: those people know, where the next one and home are reached as before, else the first."""
+        starts = list(tour.starts)
+        by_s = self._routes[tour.route].end_s
+        for at in range(len(starts) - 1, -1, -1):
+            job = tour.order[at]
+            by_s -= self._legs[tour.places[at + 1]][tour.places[at + 2]] + self._work[job]
+            wanted_s = self._known_start[job]
+            if (
+                self._known[job] == tour.route
+                and starts[at] < wanted_s <= min(by_s, self._due[job] - self._work[job], starts[at] + self._hold_s)
+                and first_start(self._starts[job], wanted_s) == wanted_s
+            ):
+                starts[at] = wanted_s
+            by_s = starts[at]
+        return starts
 
 
 class _PerJob(dict[int, list[int]]):

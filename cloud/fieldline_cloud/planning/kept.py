@@ -1,6 +1,6 @@
 """What a new plan takes over as it is: work that has begun, what people have fixed, and the frozen near horizon."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fieldline_cloud.planning.model import Job, Plan, Problem, Span, Visit, Worker
 from fieldline_cloud.planning.starts import first_start, starts_of
@@ -28,11 +28,15 @@ def kept_visits(problem: Problem, plan: Plan) -> dict[str, list[Visit]]:
     """By worker the visits that stay as they are, in their order.
 
     Work that has begun always stays, and lasts until `now_s` at least. Then come jobs pinned to a worker and a time
-    before `frozen_until_s`, then the plan's own visits before then, each as long as it breaks no rule.
+    before `frozen_until_s`, then the plan's own visits before then, each as long as it breaks no rule. Visits of the
+    plan to which the worker must be under way by now count as such too, frozen or not: planned anew they would begin
+    a little later with every second that passes, or find their pin broken.
     """
     jobs = {job.id: job for job in problem.jobs}
     workers = {worker.id: worker for worker in problem.workers}
     kept: dict[str, list[Visit]] = {worker: [] for worker in workers}
+    under_way = {visit for visit in plan.visits if _is_under_way(problem, visit, workers, jobs)}
+    promised = {(visit.job, visit.worker, visit.start_s) for visit in under_way}
     pinned: list[tuple[int, Job, str]] = []
     for job in problem.jobs:
         pin = job.pinned
@@ -41,7 +45,7 @@ def kept_visits(problem: Problem, plan: Plan) -> dict[str, list[Visit]]:
         if begun(problem, job):
             end_s = max(pin.start_s + job.work_s, problem.now_s)
             kept[pin.worker].append(Visit(job.id, pin.worker, pin.start_s, end_s, 0))
-        elif pin.start_s < problem.frozen_until_s:
+        elif pin.start_s < problem.frozen_until_s or (job.id, pin.worker, pin.start_s) in promised:
             pinned.append((pin.start_s, job, pin.worker))
     for facts in kept.values():
         facts.sort(key=lambda visit: (visit.start_s, visit.end_s))
@@ -49,7 +53,8 @@ def kept_visits(problem: Problem, plan: Plan) -> dict[str, list[Visit]]:
     frozen = [
         (visit.start_s, jobs[visit.job], visit.worker)
         for visit in plan.visits
-        if problem.now_s <= visit.start_s < problem.frozen_until_s
+        if problem.now_s <= visit.start_s
+        and (visit.start_s < problem.frozen_until_s or visit in under_way)
         and visit.job in jobs
         and visit.job not in known
         and visit.worker in workers
@@ -61,6 +66,17 @@ def kept_visits(problem: Problem, plan: Plan) -> dict[str, list[Visit]]:
             if _may_be_here(job, workers[name], start_s, problem.now_s) and _fit(problem, workers[name], more, jobs):
                 kept[name] = more
     return {name: _with_travel(problem, workers[name], visits, jobs) for name, visits in kept.items()}
+
+
+def _is_under_way(problem: Problem, visit: Visit, workers: Mapping[str, Worker], jobs: Mapping[str, Job]) -> bool:
+    """Whether the worker, at home when last heard of, must have left by now to be there when the visit begins."""
+    if visit.job not in jobs or visit.worker not in workers or visit.start_s < problem.now_s:
+        return False
+    worker = workers[visit.worker]
+    shift = shift_at(worker, visit.start_s)
+    if worker.at is not None or shift is None or shift.start_s > problem.now_s:
+        return False
+    return problem.now_s + problem.travel.between(worker.home, jobs[visit.job].place) > visit.start_s
 
 
 def _may_be_here(job: Job, worker: Worker, start_s: int, now_s: int) -> bool:

@@ -212,9 +212,18 @@ class SearchSettings:
     """What a plan is judged by. Costs are minutes of travel.
 
     `move_cost`: for each job that the `reference` plan gives to another worker or another shift; 0 lets the plan churn.
+    `delay_cost`: for each job that stays on its shift, but begins more than `steady_s` later than in the reference.
+    `hold_s`: a job on its shift keeps the start of the reference, as long as that delays nothing, makes nothing late
+    and is at most so much later than it could begin; 0: everything begins as soon as it can.
+    `day_cost`: for each job and day from now to the start of its shift, so that of two days that suit as well the
+    first is taken.
     `unplaced_cost`: for each job left out. `reference`: the plan people know; None: the plan that is handed in.
     """
 
     move_cost: float = 120.0
+    delay_cost: float = 10.0
+    steady_s: int = 900
+    hold_s: int = 3_600
+    day_cost: float = 2.0
     unplaced_cost: float = 20_000.0
     reference: Plan | None = None

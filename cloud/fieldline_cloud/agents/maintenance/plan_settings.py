@@ -38,6 +38,12 @@ class PlanSettings(Settings):
     """Minutes that a technician may begin late before the task is planned anew."""
     move_cost_min: Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)] = 120.0
     """Minutes of travel a new plan must save for each task it gives to another person or shift; 0 lets it churn."""
+    delay_cost_min: Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)] = 10.0
+    """Minutes of travel a new plan must save for each task it lets begin over 15 minutes later on the same shift."""
+    hold_min: Annotated[float, Field(ge=0, le=60 * 24, allow_inf_nan=False)] = 60.0
+    """Minutes that a task may begin later than need be, to keep the start it has; 0: always as soon as it can."""
+    day_cost_min: Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False)] = 2.0
+    """Minutes of travel that doing a task a day sooner is worth; 0: any day before its due date is as good."""
     search_s: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = 2.5
     """Seconds of search for a better plan after a change, beside everything else; 0: never."""
     nightly_at: Minute | None = 180
@@ -58,6 +64,9 @@ class PlanSettings(Settings):
             tell_s=round(self.tell_h * 3_600),
             grace_s=round(self.grace_min * 60),
             move_cost=self.move_cost_min,
+            delay_cost=self.delay_cost_min,
+            hold_s=round(self.hold_min * 60),
+            day_cost=self.day_cost_min,
         )
 
     def travel(self) -> Travel:

@@ -36,6 +36,8 @@ _LONGER_S: Final = 600
 _NEVER: Final = Span(0, 1)
 """A window that is over: for a machine that never stands still in the days ahead."""
 _FAR_S: Final = 10**9
+_SAME_WAY_S: Final = 600
+"""A task whose slot stays is not told that the way there has become so much longer or shorter."""
 _WEIGHT_MOST: Final = 10.0
 """Minutes of travel that one minute late is worth at priority 100; it falls with the square of the priority."""
 
@@ -55,6 +57,12 @@ class PlanRules:
     """So late a technician may begin before the job is planned anew."""
     move_cost: float = 120.0
     """Minutes of travel that a plan must save for each job it gives to another worker or shift; 0: churn."""
+    delay_cost: float = 10.0
+    """Minutes of travel that a plan must save for each job it lets begin a quarter of an hour later on its shift."""
+    hold_s: int = 3_600
+    """A job keeps its start though it could begin so much sooner, where nothing else gets late by that."""
+    day_cost: float = 2.0
+    """Minutes of travel that it is worth to do a job a day sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,8 @@ class Planboard:
         job = jobs.get(first.task.id) if first else next(iter(problem.jobs), None)
         if job is None:
             return []
-        return self.adopt(works, problem, insert(problem, self._plan(works), job), now_ns)
+        plan = self._plan(works)
+        return self.adopt(works, problem, insert(problem, plan, job, settings=self._settings(plan)), now_ns)
 
     def search(self, works: Sequence[Work], absences: Sequence[Absence], now_ns: int) -> Search | None:
         """What a search may make better; None where there is nothing to search."""
@@ -90,7 +99,7 @@ class Planboard:
         if len(problem.jobs) < 2:
             return None
         plan = self._plan(works)
-        return Search(problem, plan, SearchSettings(move_cost=self.rules.move_cost, reference=plan))
+        return Search(problem, plan, self._settings(plan))
 
     def adopt_search(
         self, search: Search, found: Plan, works: Sequence[Work], absences: Sequence[Absence], now_ns: int
@@ -104,7 +113,8 @@ class Planboard:
         before = {job.id: job for job in search.problem.jobs}
         workers = {worker.id: _at_rest(worker, now_ns) for worker in search.problem.workers}
         same_workers = {one.id for one in problem.workers if workers.get(one.id) == _at_rest(one, now_ns)}
-        present = {visit.job: visit for visit in self._plan(works)}
+        known = self._plan(works)
+        present = {visit.job: visit for visit in known}
         visits: list[Visit] = []
         for job in problem.jobs:
             wanted = found.visit_of(job.id)
@@ -116,7 +126,8 @@ class Planboard:
         if not problem.jobs:
             return []
         plan = Plan(tuple(sorted(visits, key=lambda visit: (visit.worker, visit.start_s))))
-        return self.adopt(works, problem, insert(problem, plan, problem.jobs[0]), now_ns)
+        settled = insert(problem, plan, problem.jobs[0], settings=self._settings(known))
+        return self.adopt(works, problem, settled, now_ns)
 
     def adopt(self, works: Sequence[Work], problem: Problem, plan: Plan, now_ns: int) -> list[Work]:
         """The works that change when `plan` is what holds."""
@@ -167,10 +178,18 @@ class Planboard:
             technician=visit.worker,
             planned_start_ns=start_ns,
             planned_end_ns=end_ns,
-            travel_s=visit.travel_s,
+            travel_s=task.travel_s if self._is_same(work, visit) else visit.travel_s,
             changed_at_ns=now_ns if is_new else work.task.changed_at_ns,
         )
         return replace(work, task=task, steps_taken=0 if is_new else work.steps_taken)
+
+    @staticmethod
+    def _is_same(work: Work, visit: Visit) -> bool:
+        """Whether a visit is the slot that the work has, but for a way that is about as long."""
+        task = work.task
+        slot = (task.technician, task.planned_start_ns, task.planned_end_ns)
+        same = slot == (visit.worker, visit.start_s * _NS, visit.end_s * _NS)
+        return same and abs(task.travel_s - visit.travel_s) <= _SAME_WAY_S
 
     def _left_out(self, work: Work, reason: Reason | None, now_ns: int) -> Work:
         text = self._words(work, reason)
@@ -183,6 +202,17 @@ class Planboard:
     def _waits_in_line(self, work: Work, now_ns: int) -> Work:
         text = f"{self.rules.jobs_max} more urgent tasks are planned first"
         return work if work.task.reason == text else unplanned(work, now_ns, text)
+
+    def _settings(self, known: Plan) -> SearchSettings:
+        """What a plan is judged by, where `known` is the one people know."""
+        rules = self.rules
+        return SearchSettings(
+            move_cost=rules.move_cost,
+            delay_cost=rules.delay_cost,
+            hold_s=rules.hold_s,
+            day_cost=rules.day_cost,
+            reference=known,
+        )
 
     def _plan(self, works: Iterable[Work]) -> Plan:
         visits = [

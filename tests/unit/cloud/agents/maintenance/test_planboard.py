@@ -12,6 +12,7 @@ from fieldline_cloud.agents.maintenance.crew import Absence
 from fieldline_cloud.agents.maintenance.lifecycle import Move
 from fieldline_cloud.agents.maintenance.work import Work, moved
 from fieldline_cloud.planning.improve import improve
+from fieldline_cloud.planning.model import Job, Plan, Problem, Visit
 from tests.unit.cloud.agents.maintenance.workshop import (
     AMIRA,
     DAY,
@@ -29,6 +30,7 @@ from tests.unit.cloud.agents.maintenance.workshop import (
     workshop,
 )
 
+NS = 1_000_000_000
 TRAVEL = TEMPLATES + ("plan:\n  travel_min: 20\n  travel_minutes: [{start: hall-a, end: hall-b, minutes: 40}]\n")
 HOMES = "".join(person.replace("{name", "{home: hall-a, name") for person in (AMIRA, ZOE, LUCA))
 
@@ -163,3 +165,38 @@ def test_among_equals_it_goes_to_whoever_can_begin_soonest() -> None:
     shop = workshop(configured(AMIRA + LUCA + ZOE))
     shop.take(alert(device=pump(2)), alert(device=pump(3)))
     assert [first, *(task.technician for task in shop.tasks)] == ["Luca", "Amira", "Zoe"]
+
+
+def test_a_second_later_nothing_but_the_new_task_has_changed() -> None:
+    shop = busy(6)
+    count = len(shop.changes.revisions)
+
+    shop.now_ns += MINUTE // 60
+    shop.take(alert(device=pump(99)))
+
+    assert [task.device for task in shop.revisions[count:]] == [pump(99)]
+
+
+@pytest.mark.parametrize(("hold_min", "others"), [(60, 0), (0, 2)])
+def test_a_task_that_is_cancelled_leaves_the_times_of_the_others(hold_min: int, others: int) -> None:
+    shop = workshop(configured(AMIRA, TEMPLATES + f"plan: {{hold_min: {hold_min}}}\n"))
+    shop.take(*(alert(device=pump(number)) for number in range(6)))
+    works = sorted(shop.book.works.values(), key=lambda work: work.task.planned_start_ns)
+    gone = next(work for work in works if work.task.planned_start_ns > MONDAY_8 + 2 * H)
+    count = len(shop.changes.revisions)
+
+    shop.book.settle({gone.task.id: moved(gone, Move.CANCEL, MONDAY_8)}, None, shop.changes, MONDAY_8)
+
+    assert len(shop.revisions[count:]) == 1 + others
+
+
+@pytest.mark.parametrize(("longer_s", "revised"), [(0, 0), (600, 0), (601, 1)])
+def test_a_way_that_is_about_as_long_is_no_revision(longer_s: int, revised: int) -> None:
+    shop = workshop(configured(AMIRA))
+    shop.take(alert())
+    visit = Visit(shop.task.id, "Amira", shop.task.planned_start_ns // NS, shop.task.planned_end_ns // NS, longer_s)
+    problem = Problem((Job(shop.task.id, frozenset(), 3_600, shop.task.place, 0, 0),), ())
+
+    changed = shop.book.board.adopt([shop.work], problem, Plan((visit,)), shop.now_ns)
+
+    assert len(changed) == revised
