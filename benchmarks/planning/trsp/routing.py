@@ -6,16 +6,20 @@ window is broken: a segment is (duration, earliest, latest), the least time it t
 which it may begin so that it takes no more.
 """
 
+from collections.abc import Sequence
+
 from benchmarks.planning.trsp.instance import Instance
 from fieldline_cloud.planning.search.routing import NOWHERE, Insertion, Tour
 
 __all__ = ["TechnicianRouting", "TechnicianTour"]
 
-_Segment = tuple[float, float, float]
+Segment = tuple[float, float, float]
 _INFINITE = float("inf")
-_NEVER: _Segment = (_INFINITE, _INFINITE, -_INFINITE)
+_NEVER: Segment = (_INFINITE, _INFINITE, -_INFINITE)
 _SKIPPED = 100_000.0
 _TOLERANCE = 1e-9
+_NARROW_SHARE = 0.25
+"""Of the day: there often is no time for a request with a window shorter than that, so this is looked at first."""
 
 
 class TechnicianTour(Tour):
@@ -24,7 +28,7 @@ class TechnicianTour(Tour):
     `reach`: how many jobs from the first on the technician's own tools and parts are enough for. `depot`: the visit to
     the depot is (or would best be) before the job at this place of the order. `at_depot`: segments from home to it,
     by how many jobs come before it. `left`, `left_before_depot`: own parts that are not used, by the whole order and by
-    the jobs before the depot.
+    the jobs before the depot. `following`: the nodes without the first.
     """
 
     __slots__ = (
@@ -34,6 +38,7 @@ class TechnicianTour(Tour):
         "before",
         "before_depot",
         "depot",
+        "following",
         "left",
         "left_before_depot",
         "nodes",
@@ -41,11 +46,12 @@ class TechnicianTour(Tour):
     )
 
     nodes: tuple[int, ...]
-    before: list[_Segment]
-    after: list[_Segment]
-    at_depot: list[_Segment]
-    before_depot: list[_Segment]
-    after_depot: list[_Segment]
+    following: tuple[int, ...]
+    before: list[Segment]
+    after: list[Segment]
+    at_depot: list[Segment]
+    before_depot: list[Segment]
+    after_depot: list[Segment]
     reach: int
     depot: int
     left: tuple[int, ...]
@@ -59,7 +65,12 @@ class TechnicianRouting:
         self.instance = instance
         self._first = first = instance.technicians + 1
         self._distance = [list(row) for row in instance.distance]
+        self._back = [list(column) for column in zip(*instance.distance, strict=True)]
         self._single = [(node.service, node.start, node.end) for node in instance.nodes]
+        horizon = instance.nodes[0].end - instance.nodes[0].start
+        self._narrow = {
+            node for node, row in enumerate(instance.nodes) if row.end - row.start < _NARROW_SHARE * horizon
+        }
         jobs = range(len(instance.nodes) - first)
         self.routes = instance.technicians
         self.skip_cost = [_SKIPPED for _ in jobs]
@@ -117,13 +128,11 @@ class TechnicianRouting:
         order = (*tour.order[:position], job, *tour.order[position:])
         return self._tour(tour.route, order, tour.before[: position + 1], tour.after[position:])
 
-    def _tour(
-        self, route: int, order: tuple[int, ...], before: list[_Segment], after: list[_Segment]
-    ) -> TechnicianTour:
+    def _tour(self, route: int, order: tuple[int, ...], before: list[Segment], after: list[Segment]) -> TechnicianTour:
         home, first = route + 1, self._first
         nodes = (home, *[first + job for job in order], home)
         tour = TechnicianTour(route, order, 0.0)
-        tour.nodes = nodes
+        tour.nodes, tour.following = nodes, nodes[1:]
         tour.before, tour.after = self._prefixes(nodes, before), self._suffixes(nodes, after)
         tour.depot = -1
         self._count_stock(tour)
@@ -138,26 +147,37 @@ class TechnicianRouting:
         node = self._first + job
         request, home = self.instance.nodes[node], self.instance.nodes[tour.route + 1]
         tools = request.tools <= home.tools
-        best = NOWHERE
+        nodes = tour.nodes
         if tools and tour.reach == len(tour.order) and _enough(tour.left, request.parts):
-            best = self._cheapest(tour, node, tour.before, tour.after, 0, len(tour.order))
-        elif self._cheapest(tour, node, tour.before, tour.after, 0, len(tour.order))[1] < 0:
+            best = self._cheapest(node, 0, tour.before, nodes, tour.after, tour.following)
+        elif node in self._narrow and self._cheapest(node, 0, tour.before, nodes, tour.after, tour.following)[1] < 0:
             return NOWHERE  # there is no time, even without the way to the depot
         else:
             if tour.depot < 0:
                 self._place_depot(tour)
-            depot = tour.depot
+            best, depot = NOWHERE, tour.depot
             if depot >= 0:
                 if tools and _enough(tour.left_before_depot, request.parts):
-                    best = self._cheapest(tour, node, tour.before, tour.after_depot, 0, depot)
-                best = min(best, self._cheapest(tour, node, tour.before_depot, tour.after, depot, len(tour.order)))
+                    following = (*nodes[1 : depot + 1], 0)
+                    best = self._cheapest(node, 0, tour.before, nodes, tour.after_depot, following)
+                late = self._cheapest(
+                    node,
+                    depot,
+                    tour.before_depot[depot:],
+                    (0, *nodes[depot + 1 :]),
+                    tour.after[depot:],
+                    nodes[depot + 1 :],
+                )
+                best = min(best, late)
             best = min(best, self._with_depot(tour, node))
             if best[1] < 0:
+                if node not in self._narrow and not self._is_time(tour, node):
+                    return NOWHERE
                 best = self._anywhere(tour, node, tools)
         cost, at = best
         return (cost - tour.cost, at) if at >= 0 else NOWHERE
 
-    def _prefixes(self, nodes: tuple[int, ...], known: list[_Segment]) -> list[_Segment]:
+    def _prefixes(self, nodes: tuple[int, ...], known: list[Segment]) -> list[Segment]:
         """Segments from home up to and with each job; `known` are the first of them. See `_join`, which is unrolled."""
         distance, single = self._distance, self._single
         found = known[:]
@@ -181,7 +201,7 @@ class TechnicianRouting:
             found.append((duration, earliest, latest))
         return found
 
-    def _suffixes(self, nodes: tuple[int, ...], known: list[_Segment]) -> list[_Segment]:
+    def _suffixes(self, nodes: tuple[int, ...], known: list[Segment]) -> list[Segment]:
         """Segments from each job, and at last from home alone, to home; `known` are the last of them."""
         distance, single = self._distance, self._single
         found = known[::-1]
@@ -207,7 +227,7 @@ class TechnicianRouting:
         found.reverse()
         return found
 
-    def _join(self, one: _Segment, last: int, following: int, other: _Segment) -> _Segment:
+    def _join(self, one: Segment, last: int, following: int, other: Segment) -> Segment:
         """One segment and then the other, which begins at `following`."""
         duration, earliest, latest = one
         duration += self._distance[last][following]
@@ -259,22 +279,35 @@ class TechnicianRouting:
             left = tuple([have - need for have, need in zip(left, self.instance.nodes[node].parts, strict=True)])
         tour.left_before_depot = left
 
-    def _cheapest(
-        self, tour: TechnicianTour, node: int, before: list[_Segment], after: list[_Segment], first: int, last: int
-    ) -> Insertion:
-        """The least duration with the node put in at a place from first to last, given the segments around it.
+    def _is_time(self, tour: TechnicianTour, node: int) -> bool:
+        """Whether there would be time for the node if nobody had to go to the depot."""
+        return self._cheapest(node, 0, tour.before, tour.nodes, tour.after, tour.following)[1] >= 0
 
-        `before` from `first` on may end at the depot, `after` up to `last` may begin there, if the depot's is there.
+    def _cheapest(
+        self,
+        node: int,
+        first: int,
+        before: Sequence[Segment],
+        last: Sequence[int],
+        after: Sequence[Segment],
+        following: Sequence[int],
+    ) -> Insertion:
+        """The least duration with the node put between a segment and the rest, and the place where it is, from `first`.
+
+        `before` and `after` are the segments around each place, which end at the nodes `last` and begin at `following`;
+        the shortest of the four says how many places there are.
         """
-        distance, nodes = self._distance, tour.nodes
+        ways = self._distance[node]
+        back = self._back[node]
         service, opens, closes = self._single[node]
-        onward = distance[node]
-        behind_depot = before is not tour.before
-        least, at = _INFINITE, -1
-        for place in range(first, last + 1):
-            duration, earliest, latest = before[place]
-            duration += distance[0 if behind_depot and place == tour.depot else nodes[place]][node]
-            if earliest + duration > closes + _TOLERANCE:
+        closes += _TOLERANCE
+        least, at, place = _INFINITE, -1, first - 1
+        for (duration, earliest, latest), one, (rest, from_, until), other in zip(
+            before, last, after, following, strict=False
+        ):
+            place += 1
+            duration += back[one]
+            if earliest + duration > closes:
                 break  # it only gets later
             start = opens - duration
             if start > latest:
@@ -285,9 +318,7 @@ class TechnicianRouting:
                     earliest = start
                 if closes - duration < latest:
                     latest = closes - duration
-            rest, from_, until = after[place]
-            ahead = 0 if not behind_depot and after is not tour.after and place == tour.depot else nodes[place + 1]
-            duration += service + onward[ahead]
+            duration += service + ways[other]
             if earliest + duration > until + _TOLERANCE:
                 continue
             start = from_ - duration

@@ -1,6 +1,6 @@
 """The search itself: ruin and recreate, again and again, accepted as simulated annealing does."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import exp
 from random import Random
 from typing import TypeVar
@@ -28,8 +28,19 @@ _AMOUNT = 10
 """Jobs taken out on average. Ten is what the paper on strings found best for a thousand jobs as for a hundred."""
 
 
-def anneal(start: State[T], known: Tours[T], *, schedule: Schedule, random: Random, hot: float) -> State[T]:
-    """The best state found from `start` on, never worse than it. `hot`: the temperature at first, in units of cost."""
+def anneal(
+    start: State[T],
+    known: Tours[T],
+    *,
+    schedule: Schedule,
+    random: Random,
+    hot: float,
+    accepted: Callable[[State[T]], None] | None = None,
+) -> State[T]:
+    """The best state found from `start` on, never worse than it. `hot`: the temperature at first, in units of cost.
+
+    `accepted` is shown every state that the search goes on from.
+    """
     best = current = start
     absences = [0] * len(start.where)
     while (factor := schedule.temperature()) is not None:
@@ -49,6 +60,8 @@ def anneal(start: State[T], known: Tours[T], *, schedule: Schedule, random: Rand
             or (factor > _SEEKING and current.left_out and _less_missed(candidate, current, absences))
         ):
             current = candidate
+            if accepted is not None:
+                accepted(current)
             if candidate.cost < best.cost - 1e-9:
                 best = candidate
     return best

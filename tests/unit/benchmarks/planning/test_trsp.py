@@ -6,9 +6,11 @@ from random import Random
 import pytest
 
 from benchmarks.planning.trsp.check import working_time
+from benchmarks.planning.trsp.combine import Collector, combine, merged
 from benchmarks.planning.trsp.generate import KINDS, generate
 from benchmarks.planning.trsp.instance import Instance, best_known, read, write
 from benchmarks.planning.trsp.routing import TechnicianRouting
+from benchmarks.planning.trsp.solve import solve
 from fieldline_cloud.planning.search.anneal import anneal
 from fieldline_cloud.planning.search.cooling import Cooling
 from fieldline_cloud.planning.search.routing import NOWHERE
@@ -162,3 +164,42 @@ def test_the_judge_refuses_a_request_that_is_served_twice_or_late_or_without_the
         working_time(instance, {1: [4, 4]})
     with pytest.raises(ValueError, match="has no skill"):
         working_time(instance, {unable[0]: list(instance.requests)})
+
+
+def test_the_best_tours_of_several_solutions_are_put_together() -> None:
+    pool = {
+        (0, frozenset({0, 1})): (5.0, (0, 1)),
+        (0, frozenset({0})): (3.0, (0,)),
+        (1, frozenset({2})): (9.0, (2,)),
+        (1, frozenset({1, 2})): (4.0, (2, 1)),
+        (0, frozenset({2})): (0.5, (2,)),
+    }
+
+    assert combine(pool, jobs=3, routes=2, limit_s=10.0) == [(0,), (2, 1)]
+
+
+def test_tours_that_leave_a_job_out_make_no_solution() -> None:
+    assert combine({(0, frozenset({0})): (1.0, (0,))}, jobs=2, routes=1, limit_s=10.0) is None
+    assert combine({}, jobs=2, routes=1, limit_s=10.0) is None
+
+
+def test_a_collector_keeps_the_cheapest_order_of_the_same_jobs_and_the_newest_tours() -> None:
+    one, other = Collector(tours_max=2), Collector()
+    one.add((0, frozenset({0})), (1.0, (0,)))
+    one.add((0, frozenset({1, 2})), (5.0, (1, 2)))
+    one.add((0, frozenset({1, 2})), (4.0, (2, 1)))
+    one.add((0, frozenset({1, 2})), (6.0, (1, 2)))
+    one.add((1, frozenset({0})), (2.0, (0,)))
+    other.add((0, frozenset({1, 2})), (3.0, (1, 2)))
+
+    assert dict(one.pool) == {(0, frozenset({1, 2})): (4.0, (2, 1)), (1, frozenset({0})): (2.0, (0,))}
+    assert merged([one.pool, other.pool])[0, frozenset({1, 2})] == (3.0, (1, 2))
+
+
+def test_two_cores_solve_an_instance_in_tours_that_the_judge_accepts() -> None:
+    instance = generate("RC2", 3, requests=20, technicians=5)
+
+    solved = solve(instance, budget_s=1.0, seed=1, cores=2, pool=None)
+
+    assert solved.served == 20
+    assert solved.working_time == pytest.approx(working_time(instance, solved.tours))

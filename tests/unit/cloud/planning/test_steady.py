@@ -111,13 +111,13 @@ def test_a_new_job_goes_behind_the_others_unless_it_is_worth_their_delay() -> No
     problem = Problem((job("first"), job("second"), job("new")), (ADA,), ROUND)
     plan = planned(replace(problem, jobs=problem.jobs[:2]))
 
-    def begins(**settings: float) -> int:
-        return starts(insert(problem, plan, problem.jobs[2], settings=SearchSettings(**settings)))["new"]
+    def begins(settings: SearchSettings) -> int:
+        return starts(insert(problem, plan, problem.jobs[2], settings=settings))["new"]
 
     urgent = replace(problem.jobs[2], due_s=3_600)
     hurried = insert(replace(problem, jobs=(*problem.jobs[:2], urgent)), plan, urgent)
 
-    assert (begins(delay_cost=0.0), begins()) == (600, 6_600)
+    assert (begins(SearchSettings(delay_cost=0.0)), begins(SearchSettings())) == (600, 6_600)
     assert starts(hurried) == {"new": 600, "first": 3_600, "second": 6_600}
 
 
