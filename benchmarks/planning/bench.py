@@ -21,6 +21,8 @@ from fieldline_cloud.planning.model import Plan, Problem, ReasonKind, SearchSett
 __all__ = ["GROUPS", "run"]
 
 _PLANT = SearchSettings()
+_JUDGE = replace(_PLANT, day_cost=0.0)
+"""What all plans are judged by: travel, lateness and jobs left out. That ours are done soon is beside the contest."""
 _INSTANCES, _INSTANCES_QUICK = 20, 3
 _PLAN_S, _PLAN_QUICK_S = 10.0, 3.0
 _REPLAN_S, _REPLAN_QUICK_S = 3.0, 1.0
@@ -42,15 +44,15 @@ def _plan(*, quick: bool, data: Path | None) -> list[dict[str, Any]]:
     for seed, problem in enumerate(problems):
         plan = improve(problem, Plan(), settings=_PLANT, expired=_after(budget_s), seed=seed)
         no_room += sum(reason.kind is ReasonKind.NO_ROOM for reason in plan.unplaced.values())
-        ours.append(costs(problem, plan, _PLANT))
-        greedy.append(costs(problem, earliest_due_date(problem), _PLANT))
+        ours.append(costs(problem, plan, _JUDGE))
+        greedy.append(costs(problem, earliest_due_date(problem), _JUDGE))
         for name in PEERS.keys() - absent.keys():
             try:
                 theirs = solve(name, problem, _PLANT, budget_s=budget_s, seed=seed)
             except Absent as error:
                 absent[name] = str(error)
             else:
-                peers.setdefault(name, []).append(costs(problem, theirs, _PLANT))
+                peers.setdefault(name, []).append(costs(problem, theirs, _JUDGE))
     others = {"earliest due date": greedy, **{name: found for name, found in peers.items() if name not in absent}}
     return [
         one | ({"absent": absent} if absent else {})
@@ -122,10 +124,12 @@ def _replan(*, quick: bool, data: Path | None) -> list[dict[str, Any]]:
         inserted = _insert_urgent(problem, before)
         for move_cost, found in moved.items():
             settings = replace(_PLANT, move_cost=move_cost, reference=before)
+            if not move_cost:
+                settings = replace(settings, delay_cost=0.0)
             began_s = time.perf_counter()
             plan = improve(problem, inserted, settings=settings, expired=_after(budget_s), seed=seed)
             took.append(time.perf_counter() - began_s)
-            judge = replace(settings, move_cost=0.0)
+            judge = replace(_JUDGE, move_cost=0.0, delay_cost=0.0, reference=before)
             after = costs(problem, plan, judge)
             found.append(after.moved)
             gains[move_cost].append(100 * (1 - after.total / costs(problem, inserted, judge).total))
