@@ -253,21 +253,43 @@ class DayRouting:
         ]
 
     def _held(self, tour: DayTour) -> list[int]:
-        """Starts of the jobs: those people know, where the next one and home are reached as before, else the first."""
-        starts = list(tour.starts)
-        by_s = self._routes[tour.route].end_s
-        for at in range(len(starts) - 1, -1, -1):
-            job = tour.order[at]
-            by_s -= self._legs[tour.places[at + 1]][tour.places[at + 2]] + self._work[job]
-            wanted_s = self._known_start[job]
-            if (
-                self._known[job] == tour.route
-                and starts[at] < wanted_s <= min(by_s, self._due[job] - self._work[job], starts[at] + self._hold_s)
-                and first_start(self._starts[job], wanted_s) == wanted_s
-            ):
-                starts[at] = wanted_s
-            by_s = starts[at]
+        """Starts of the jobs: those people know where nothing gets late by it, else as early as what is before allows.
+
+        What people do not know yet may give way to what they know, as far as it is in time all the same.
+        """
+        legs, places, starts = self._legs, tour.places, []
+        place_of_ready, ready_s = 0, tour.ends[0]
+        for at, (job, by_s) in enumerate(zip(tour.order, self._latest_in_time(tour), strict=True)):
+            ready_s += legs[places[place_of_ready]][places[at + 1]]
+            start_s = first_start(self._starts[job], ready_s)
+            wanted_s = self._known_start[job] if self._known[job] == tour.route else 0
+            if wanted_s <= min(by_s, tour.starts[at] + self._hold_s):
+                start_s = first_start(self._starts[job], max(ready_s, wanted_s))
+            if start_s is None or start_s > by_s:
+                raise AssertionError("a start by the latest leaves the next one a start")
+            starts.append(start_s)
+            place_of_ready, ready_s = at + 1, start_s + self._work[job]
         return starts
+
+    def _latest_in_time(self, tour: DayTour) -> list[int]:
+        """The last start of each job with which no job ends late that need not, and none later than people know."""
+        found = []
+        by_s = self._routes[tour.route].end_s
+        for at in range(len(tour.order) - 1, -1, -1):
+            job = tour.order[at]
+            is_known = self._known[job] == tour.route
+            enough_s = self._due[job] - self._work[job]
+            if is_known:
+                enough_s = min(enough_s, self._known_start[job])
+            by_s -= self._legs[tour.places[at + 1]][tour.places[at + 2]] + self._work[job]
+            by_s = min(by_s, max(tour.starts[at], enough_s))
+            last_s = last_start(self._starts[job], by_s)
+            if last_s is None:
+                raise AssertionError("a tour has a start for each of its jobs")
+            by_s = last_s
+            found.append(by_s)
+        found.reverse()
+        return found
 
 
 class _PerJob(dict[int, list[int]]):

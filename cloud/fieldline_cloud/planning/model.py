@@ -223,7 +223,7 @@ class SearchSettings:
     move_cost: float = 120.0
     delay_cost: float = 10.0
     steady_s: int = 900
-    hold_s: int = 3_600
+    hold_s: int = 7_200
     day_cost: float = 2.0
     unplaced_cost: float = 20_000.0
     reference: Plan | None = None

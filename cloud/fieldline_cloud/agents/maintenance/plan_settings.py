@@ -40,7 +40,7 @@ class PlanSettings(Settings):
     """Minutes of travel a new plan must save for each task it gives to another person or shift; 0 lets it churn."""
     delay_cost_min: Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)] = 10.0
     """Minutes of travel a new plan must save for each task it lets begin over 15 minutes later on the same shift."""
-    hold_min: Annotated[float, Field(ge=0, le=60 * 24, allow_inf_nan=False)] = 60.0
+    hold_min: Annotated[float, Field(ge=0, le=60 * 24, allow_inf_nan=False)] = 120.0
     """Minutes that a task may begin later than need be, to keep the start it has; 0: always as soon as it can."""
     day_cost_min: Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False)] = 2.0
     """Minutes of travel that doing a task a day sooner is worth; 0: any day before its due date is as good."""

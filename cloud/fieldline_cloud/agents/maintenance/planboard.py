@@ -59,7 +59,7 @@ class PlanRules:
     """Minutes of travel that a plan must save for each job it gives to another worker or shift; 0: churn."""
     delay_cost: float = 10.0
     """Minutes of travel that a plan must save for each job it lets begin a quarter of an hour later on its shift."""
-    hold_s: int = 3_600
+    hold_s: int = 7_200
     """A job keeps its start though it could begin so much sooner, where nothing else gets late by that."""
     day_cost: float = 2.0
     """Minutes of travel that it is worth to do a job a day sooner."""

@@ -107,6 +107,21 @@ def test_a_start_is_not_held_where_that_delays_another() -> None:
     assert starts(again) == {"first": 600, "pinned": 5_000}
 
 
+def test_a_new_job_that_is_in_time_gives_way_to_a_start_that_is_known() -> None:
+    known = Plan((Visit("known", "ada", 2_000, 5_000, 600),))
+    new = job("new", pinned=Pin("ada"))
+    problem = Problem((job("known"), new), (replace(ADA, shifts=ADA.shifts[:1]),), ROUND)
+
+    assert starts(insert(problem, known, new, settings=SearchSettings(delay_cost=100.0))) == {
+        "known": 2_000,
+        "new": 5_000,
+    }
+    assert starts(insert(problem, known, replace(new, due_s=7_000), settings=SearchSettings(delay_cost=100.0))) == {
+        "known": 600,
+        "new": 3_600,
+    }
+
+
 def test_a_new_job_goes_behind_the_others_unless_it_is_worth_their_delay() -> None:
     problem = Problem((job("first"), job("second"), job("new")), (ADA,), ROUND)
     plan = planned(replace(problem, jobs=problem.jobs[:2]))
