@@ -9,6 +9,7 @@ backwards once per tour (Savelsbergh 1992, "The vehicle routing problem with tim
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from math import inf
+from operator import gt
 
 from fieldline_cloud.planning.model import Job, Problem, SearchSettings, Visit
 from fieldline_cloud.planning.routes import Route
@@ -257,14 +258,16 @@ class DayRouting:
 
         What people do not know yet may give way to what they know, as far as it is in time all the same.
         """
-        legs, places, starts = self._legs, tour.places, []
+        wanted = [self._known_start[job] if self._known[job] == tour.route else 0 for job in tour.order]
+        if not any(map(gt, wanted, tour.starts)):
+            return tour.starts
+        legs, places, starts = self._legs, tour.places, list[int]()
         place_of_ready, ready_s = 0, tour.ends[0]
         for at, (job, by_s) in enumerate(zip(tour.order, self._latest_in_time(tour), strict=True)):
             ready_s += legs[places[place_of_ready]][places[at + 1]]
             start_s = first_start(self._starts[job], ready_s)
-            wanted_s = self._known_start[job] if self._known[job] == tour.route else 0
-            if wanted_s <= min(by_s, tour.starts[at] + self._hold_s):
-                start_s = first_start(self._starts[job], max(ready_s, wanted_s))
+            if wanted[at] <= min(by_s, tour.starts[at] + self._hold_s):
+                start_s = first_start(self._starts[job], max(ready_s, wanted[at]))
             if start_s is None or start_s > by_s:
                 raise AssertionError("a start by the latest leaves the next one a start")
             starts.append(start_s)
