@@ -154,7 +154,7 @@ async def replayed(hub: FakeHub, agent: PrognosisAgent, *frames: list[Reading]) 
     work = asyncio.create_task(agent.run(hub))
     for frame in frames:
         await hub.append(STRANGER.readings_topic, frame)
-    await hub.until(lambda: hub.cursors.get("prognosis") == len(hub.log))
+    await hub.until(lambda: hub.cursors.get("prognosis") == len(hub.log), timeout_s=60.0)  # 0.02 s of work a step
     work.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await work
