@@ -417,7 +417,7 @@ class Learned:
             beyond = scores >= 1.0
         for place in self._worth_a_look(rows, beyond):
             track = self._rows[int(rows[place])]
-            if np.isnan(scores[place]) or track.treatment is Treatment.RATE:
+            if np.isnan(scores[place]):
                 continue
             value = self._repeats.value(track.row)
             message = words.stuck(track.tag, value, track.spec.unit)
