@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from fieldline_cloud.detectors.trailing import Floats, Ints
 
-__all__ = ["HOURS", "Drivers", "hours"]
+__all__ = ["HOURS", "Drivers"]
 
 DRIVERS_MAX: Final = 8
 HOURS: Final = 2
-"""Features of the hour of the day: its sine and its cosine."""
+"""Features of the hour of the day, UTC: its sine and its cosine."""
 _FORMS: Final = 6
 _DAY_NS: Final = 86_400_000_000_000
 
@@ -68,21 +68,24 @@ class Drivers:
         places = [form * width + place for form in range(_FORMS) for place in own]
         return np.array([*places, *(range(_FORMS * width, self.count) if with_hours else ())], np.int64)
 
-    def present(self, rows: Floats) -> Floats:
-        """Values and squares (n, 2 drivers) of the drivers in rows (n, channels)."""
-        values = rows[:, self.channels]
-        return np.concatenate([values, values * values], axis=1)
+    def put(self, features: Floats, rows: Floats, at_ns: Ints) -> Floats:
+        """Fill in what `features` (n, count) say of rows (n, channels) and of the hour; what they say of now.
+
+        That is the values and squares (n, 2 drivers). Their slow means stand behind them, and are left to the caller.
+        """
+        width = len(self.channels)
+        now, values = features[:, : 2 * width], features[:, :width]
+        values[:] = rows[:, self.channels]
+        np.multiply(values, values, out=now[:, width:])
+        angle = (at_ns % _DAY_NS) * (2.0 * math.pi / _DAY_NS)
+        np.sin(angle, out=features[:, -2])
+        np.cos(angle, out=features[:, -1])
+        return now
 
     def unknown(self, channels: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which of features, values and roughness (n, wide) are unknown where these channels (n, channels) are."""
         own = np.tile(channels[:, self.channels], _FORMS)
         return np.concatenate([own, np.zeros((len(channels), HOURS), np.bool_), channels, channels], axis=1)
-
-
-def hours(at_ns: Ints) -> Floats:
-    """Sine and cosine (n, 2) of the hour of the day, UTC."""
-    angle = (at_ns % _DAY_NS) * (2.0 * math.pi / _DAY_NS)
-    return np.stack([np.sin(angle), np.cos(angle)], axis=1)
 
 
 def _fits(name: str, patterns: Sequence[str]) -> bool:

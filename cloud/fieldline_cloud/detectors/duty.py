@@ -14,10 +14,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fieldline_cloud.detectors.drivers import Drivers, hours
+from fieldline_cloud.detectors.drivers import Drivers
 from fieldline_cloud.detectors.expectation import ROWS_MIN, Expectation, LearningSettings, learn
 from fieldline_cloud.detectors.remembered import Remembered, packed, unpacked
-from fieldline_cloud.detectors.trailing import Floats, Ints, first_known, held, trailing
+from fieldline_cloud.detectors.trailing import Floats, Ints, evenly, first_known, held, lately, trailing
 
 __all__ = ["Duty", "DutySettings"]
 
@@ -34,6 +34,8 @@ _PACES: Final = 5.0
 """Rows further apart than so many usual intervals are apart by a gap."""
 _ALONE: Final = 12.0
 """Usual deviations that one row counts for at most: a spike is no news for ten rows."""
+_PIECE_ROWS_MAX: Final = 64
+"""Rows that are followed at once: what they cost grows with the square of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +68,20 @@ class DutySettings:
 
 @dataclass(frozen=True, slots=True)
 class _Followed:
-    """Rows and what came of them: features and values as they are, both and roughness smoothed, the finest steps yet.
+    """Rows and what came of them: features, values and roughness side by side, as they are and smoothed.
 
-    `known` tells which channels have said something lately.
+    And the finest steps yet; `known` tells which channels have said something lately, None where all have.
     """
 
-    features: Floats
-    values: Floats
+    wide: Floats
     smooth: Floats
     finest: Floats
-    known: NDArray[np.bool_]
+    known: NDArray[np.bool_] | None
 
     def rows(self, part: slice) -> "_Followed":
         """Some of the rows."""
-        return _Followed(self.features[part], self.values[part], self.smooth[part], self.finest[part], self.known[part])
+        known = None if self.known is None else self.known[part]
+        return _Followed(self.wide[part], self.smooth[part], self.finest[part], known)
 
 
 class Duty:
@@ -121,11 +123,12 @@ class Duty:
         """
         at, rows = np.asarray(times, np.int64), np.asarray(values, np.float64)
         within = np.full(rows.shape, np.nan) if spreads is None else np.asarray(spreads, np.float64)
-        with np.errstate(invalid="ignore"):
-            rows = np.where(np.abs(rows) < _VALUE_MAX, rows, np.nan)
         scores = np.full(len(at), np.nan)
-        for places in self._pieces(at):
-            scores[places] = self._piece(at[places], rows[places], within[places])
+        # a channel that never moved has no width, and memory holds no square of more than 1e19
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            rows = np.where(np.abs(rows) < _VALUE_MAX, rows, np.nan)
+            for places in self._pieces(at):
+                scores[places] = self._piece(at[places], rows[places], within[places])
         return scores
 
     def contributions(self) -> list[tuple[str, float]]:
@@ -176,7 +179,7 @@ class Duty:
         self._settled_ns, self._followed, self._due = settled_ns, followed, due
         self._expected = None if learned_ns is None else self._learn(learned_ns)
 
-    def _pieces(self, at: Ints) -> Iterator[Ints]:
+    def _pieces(self, at: Ints) -> Iterator[slice | Ints]:
         """The places of rows in order, piece by piece; after a gap or a clock set back all is followed from there."""
         begun: list[int] = []
         for place, now_ns in enumerate(at.tolist()):
@@ -186,7 +189,7 @@ class Duty:
             gap_ns = max(self.settings.gap_s * _S, _PACES * self._pace_ns)
             if self._began_ns and not 0 < passed_ns <= gap_ns:
                 if begun:
-                    yield np.array(begun)
+                    yield _places(begun)
                     begun = []
                 self._restart(now_ns)
             if self._began_ns:
@@ -195,8 +198,11 @@ class Duty:
             self._began_ns = self._began_ns or now_ns
             self._last_ns = now_ns
             begun.append(place)
+            if len(begun) == _PIECE_ROWS_MAX:
+                yield _places(begun)
+                begun = []
         if begun:
-            yield np.array(begun)
+            yield _places(begun)
 
     def _restart(self, now_ns: int) -> None:
         for part in (self._smooth, self._slow, self._last, self._off):
@@ -207,10 +213,10 @@ class Duty:
     def _piece(self, at: Ints, rows: Floats, spreads: Floats) -> Floats:
         """Judge rows in order, without a gap."""
         followed = self._follow(at, rows, spreads)
-        scores = np.full(len(at), np.nan)
         unripe = math.ceil(1.0 / self.settings.smoothing) - 1  # a mean of a few rows is noise
-        begin = max(unripe - self._followed, int(np.searchsorted(at, self._settled_ns)))
+        begin = max(unripe - self._followed, int(at.searchsorted(self._settled_ns)))
         self._followed += len(at)
+        scores = np.full(len(at), np.nan)
         while begin < len(at):
             end = min(len(at), begin + max(self._due - self._memory.seen, 1))
             part = slice(begin, end)
@@ -227,64 +233,78 @@ class Duty:
         A step in load makes one large difference, what follows it late makes many in one direction, and a spike makes
         two. Noise goes to and fro and to: only there the smallest of three differences counts.
         """
-        seen_ns = np.maximum.accumulate(np.where(np.isfinite(rows), at[:, None], self._seen_ns), axis=0)
-        values, unknown = first_known(held(rows, self._last[-1]))
-        lines = np.concatenate([np.where(np.isnan(self._last), values[0], self._last), values])
-        steps = np.diff(lines, axis=0)
+        known = np.isfinite(rows)
+        values, unknown = (rows, None) if known.all() else first_known(held(rows, known, self._last[-1]))
+        lines = np.empty((len(at) + 3, len(self.channels)))
+        lines[:3], lines[3:] = self._last, values
+        np.copyto(lines[:3], values[0], where=np.isnan(self._last))
+        steps = lines[1:] - lines[:-1]
         sizes = np.abs(steps)
-        turns = steps[1:] * steps[:-1] < 0.0
-        smallest = np.minimum(np.minimum(sizes[2:], sizes[1:-1]), sizes[:-2])
-        unsteady = np.where(turns[1:] & turns[:-1], smallest, 0.0)
-        rough = np.where(np.isfinite(spreads), spreads, unsteady)
         finest = np.minimum.accumulate(np.where(sizes[2:] > 0.0, sizes[2:], np.inf), axis=0)
         finest = np.minimum(finest, self._finest)
-        features = self._features(at, values)
-        wide = np.concatenate([features, values, rough], axis=1)
-        smooth = trailing(wide, self._smooth, self._rates(len(at)))
-        if unknown.any():
+        wide = self._wide(at, values)
+        wide[:, -len(self.channels) :] = _rough(spreads, steps, sizes)
+        smooth = trailing(wide, self._smooth, evenly(len(at), self.settings.smoothing))
+        self._last, self._finest = lines[-3:], finest[-1]
+        if unknown is not None and unknown.any():
             smooth[self._drivers.unknown(unknown)] = np.nan
+            self._slow[:, np.tile(unknown[-1, self._drivers.channels], 2)] = np.nan
+            self._last[:, unknown[-1]] = np.nan
         self._smooth = smooth[-1].copy()
-        self._slow[:, np.tile(unknown[-1, self._drivers.channels], 2)] = np.nan
-        self._last = np.where(unknown[-1], np.nan, lines[-3:])
-        self._finest, self._seen_ns = finest[-1], seen_ns[-1]
-        lost_ns = max(self.settings.gap_s * _S, _PACES * self._pace_ns)
-        known = ~unknown & (at[:, None] - seen_ns <= lost_ns)
-        return _Followed(features, values, smooth, np.where(np.isfinite(finest), finest, 0.0), known)
+        return _Followed(wide, smooth, np.where(finest < np.inf, finest, 0.0), self._known(at, known, unknown))
 
-    def _features(self, at: Ints, values: Floats) -> Floats:
-        now = self._drivers.present(values)
-        passed_s = np.diff(at, prepend=self._followed_ns if self._followed else at[0]) / _S
+    def _wide(self, at: Ints, values: Floats) -> Floats:
+        """Features and values (n, wide) of rows, and room for their roughness."""
+        width, count = self._drivers.count, len(self.channels)
+        wide = np.empty((len(at), width + 2 * count))
+        now = self._drivers.put(wide[:, :width], values, at)
+        passed_ns = np.empty_like(at)
+        passed_ns[0] = at[0] - self._followed_ns if self._followed else 0
+        np.subtract(at[1:], at[:-1], out=passed_ns[1:])
         self._followed_ns = int(at[-1])
-        parts = [now]
-        for place, late_s in enumerate(self.settings.late_s):
-            slow = trailing(now, self._slow[place], -np.expm1(-passed_s / late_s))
-            self._slow[place] = slow[-1]
-            parts.append(slow)
-        return np.concatenate([*parts, hours(at)], axis=1)
+        slow = trailing(now, self._slow, lately(passed_ns.tobytes(), self.settings.late_s))
+        self._slow = slow[:, -1].copy()
+        own = now.shape[1]
+        wide[:, own : 2 * own], wide[:, 2 * own : 3 * own] = slow
+        wide[:, width : width + count] = values
+        return wide
 
-    def _rates(self, count: int) -> Floats:
-        return np.full(count, self.settings.smoothing)
+    def _known(self, at: Ints, told: NDArray[np.bool_], unknown: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+        """Which channels (n, channels) have said something lately; None where all have, in each row.
+
+        `told` is what the rows say, `unknown` what has never been said, None where nothing is missing.
+        """
+        if unknown is None:
+            self._seen_ns[:] = at[-1]
+            return None
+        seen_ns = np.maximum.accumulate(np.where(told, at[:, None], self._seen_ns), axis=0)
+        self._seen_ns = seen_ns[-1]
+        lost_ns = max(self.settings.gap_s * _S, _PACES * self._pace_ns)
+        return ~unknown & (at[:, None] - seen_ns <= lost_ns)
 
     def _judge(self, rows: "_Followed") -> tuple[Floats, Floats]:
         """The scores (n,) of rows, and how far each channel is off (n, channels), less where little is known."""
         expected, settings, count = self._expected, self.settings, len(self.channels)
         if expected is None:
-            return np.full(len(rows.values), np.nan), np.full((len(rows.values), count), np.nan)
-        features, _, rough = np.split(rows.smooth, [self._drivers.count, self._drivers.count + count], axis=1)
+            return np.full(len(rows.wide), np.nan), np.full((len(rows.wide), count), np.nan)
+        width = self._drivers.count
+        features, values = rows.wide[:, :width], rows.wide[:, width : width + count]
+        smooth, rough = rows.smooth[:, :width], rows.smooth[:, width + count :]
         usual = expected.usual + rows.finest
-        wide = np.sqrt(1.0 + settings.caution * expected.leverages(features))
-        alone = _ALONE * usual * wide
-        off = np.clip(rows.values - expected.values(rows.features), -alone, alone)
-        off = trailing(off, self._off, self._rates(len(off)))
+        caution = np.sqrt(1.0 + settings.caution * expected.leverages(smooth))
+        alone = _ALONE * usual * caution
+        off = np.minimum(np.maximum(values - expected.values(features), -alone), alone)
+        off = trailing(off, self._off, evenly(len(off), settings.smoothing))
         self._off = off[-1].copy()
-        size = np.where(rows.known, np.abs(off) / wide, np.nan)
-        width = np.fmax(settings.bar * usual, settings.largest_bar * expected.largest)
-        unsteady = settings.rough_bar * (expected.rough + 0.5 * rows.finest) * wide
-        with np.errstate(divide="ignore", invalid="ignore"):  # a channel that never moved has no width
-            ratios = np.fmax(size / width, np.where(rows.known, rough, np.nan) / unsteady)
-        self._ratios = np.nan_to_num(ratios[-1])
-        middle = expected.values(features[-1:])[0]
-        self._band = np.stack([middle - (width * wide)[-1], middle + (width * wide)[-1]])
+        size = np.abs(off) / caution
+        if rows.known is not None:
+            size, rough = np.where(rows.known, size, np.nan), np.where(rows.known, rough, np.nan)
+        bar = np.fmax(settings.bar * usual, settings.largest_bar * expected.largest)
+        rough_bar = settings.rough_bar * (expected.rough + 0.5 * rows.finest) * caution
+        ratios = np.fmax(size / bar, rough / rough_bar)
+        self._ratios = ratios[-1]
+        middle, reach = expected.values(smooth[-1]), bar[-1] * caution[-1]
+        self._band[0], self._band[1] = middle - reach, middle + reach
         highest = np.fmax.reduce(ratios, axis=1, initial=-1.0)
         return np.where(highest < 0.0, np.nan, highest), size
 
@@ -295,8 +315,8 @@ class Duty:
         untrusted_ns = min(settings.untrusted_share * max(now_ns - self._began_ns, 0), _DAY_NS)
         self._expected = self._learn(now_ns - round(untrusted_ns)) or self._expected
         if self._expected is not None:  # it goes on from what the new lesson makes of the same rows
-            features, values, _ = np.split(smooth, [self._drivers.count, self._drivers.count + len(self.channels)])
-            self._off = values - self._expected.values(features[None, :])[0]
+            width = self._drivers.count
+            self._off = smooth[width : width + len(self.channels)] - self._expected.values(smooth[:width])
 
     def _learn(self, until_ns: int) -> Expectation | None:
         rows, largest = self._memory.until(until_ns)
@@ -304,3 +324,19 @@ class Duty:
             return None
         with_hours = until_ns - self._began_ns >= _HOURS_KNOWN_NS
         return learn(rows, largest, self._drivers, self.settings.learning, until_ns=until_ns, with_hours=with_hours)
+
+
+def _places(begun: list[int]) -> slice | Ints:
+    """Where rows stand: side by side they need no copy."""
+    is_whole = begun[-1] - begun[0] == len(begun) - 1
+    return slice(begun[0], begun[-1] + 1) if is_whole else np.array(begun)
+
+
+def _rough(spreads: Floats, steps: Floats, sizes: Floats) -> Floats:
+    """The roughness (n, channels) of rows: their spreads, or where there is none that of steps (n + 2, channels)."""
+    known = np.isfinite(spreads)
+    if known.all():
+        return spreads
+    turns = steps[1:] * steps[:-1] < 0.0
+    smallest = np.minimum(np.minimum(sizes[2:], sizes[1:-1]), sizes[:-2])
+    return np.where(known, spreads, np.where(turns[1:] & turns[:-1], smallest, 0.0))

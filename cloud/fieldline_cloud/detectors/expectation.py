@@ -6,7 +6,7 @@ are as they never were, the leverage is high and says how little is known there 
 matrix in regression and ANOVA", The American Statistician 32, 1978).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,12 +47,24 @@ class LearningSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
-    """Channels explained by one set of drivers. `spread` (features, features): see `Expectation.leverages`."""
+class _Groups:
+    """Channels explained by one set of drivers are a group: all side by side, so that few calls do for all of them.
 
-    channels: Ints
-    columns: Ints
+    `spread` (features, columns) has the columns of group after group, which begin at `starts`; the last one is zero,
+    that of channels without drivers. `of` (channels,) is the group of each, `uses` (features, channels) what it needs.
+    """
+
     spread: Floats
+    starts: Ints
+    of: Ints
+    uses: NDArray[np.bool_]
+
+    def leverages(self, away: Floats) -> Floats:
+        """Those (n, channels) of features that are so far away (n, features) from their means."""
+        apart = away @ self.spread
+        apart *= apart
+        found: Floats = np.add.reduceat(apart, self.starts, axis=1)[:, self.of]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +81,23 @@ class Expectation:
     rough: Floats
     floor: Floats
     _means: Floats
-    _inverse_scales: Floats
     _slopes: Floats
     _base: Floats
-    _groups: tuple[_Group, ...]
+    _groups: _Groups
 
     def values(self, features: Floats) -> Floats:
-        """What is expected (n, channels) with these features (n, features)."""
+        """What is expected (..., channels) with these features (..., features)."""
         found: Floats = self._base + features @ self._slopes
         return found
 
     def leverages(self, features: Floats) -> Floats:
         """How far out these features are, for each channel: (n, channels), near 0 in the midst of what was learned."""
-        normal = (features - self._means) * self._inverse_scales
-        found = np.zeros((len(features), len(self.usual)))
-        for group in self._groups:
-            apart = normal[:, group.columns] @ group.spread
-            found[:, group.channels] = np.einsum("ij,ij->i", apart, apart)[:, None]
+        groups, away = self._groups, features - self._means
+        found = groups.leverages(away)
+        if np.isnan(found).any():  # a driver that is unknown: that is no matter to those who do not need it
+            unknown = np.isnan(away)
+            found = groups.leverages(np.where(unknown, 0.0, away))
+            found[unknown @ groups.uses] = np.nan
         return found
 
 
@@ -117,10 +129,9 @@ def learn(
         _quantile(rest[:, channels:], 0.975, ROUGH_ROWS_MIN, np.nan) + settings.rough_floor * lesson.extent,
         lesson.floor,
         lesson.means,
-        lesson.inverse_scales,
         slopes,
         base,
-        tuple(lesson.group(each, of) for each, of in chosen.items()),
+        lesson.groups(chosen),
     )
 
 
@@ -170,11 +181,22 @@ class _Lesson:
         is_work = channel in self._drivers.channels and not self._drivers.is_mutual
         return None if best is not None and is_work and not best.drivers else best
 
-    def group(self, drivers: tuple[int, ...], channels: Sequence[int]) -> _Group:
-        """What the leverages of these channels are computed with."""
-        columns, inverse, *_ = self._inverse(drivers, np.ones(len(self._normal), np.bool_))
-        spread = np.linalg.cholesky(inverse) / np.sqrt(len(self._normal))
-        return _Group(np.array(channels), columns, spread)
+    def groups(self, chosen: Mapping[tuple[int, ...], Sequence[int]]) -> _Groups:
+        """What the leverages are computed with; `chosen` are the channels that each set of drivers explains."""
+        parts: list[Floats] = []
+        of = np.full(len(self.extent), -1)
+        uses = np.zeros((len(self.means), len(of)), np.bool_)
+        for drivers, channels in chosen.items():
+            columns, inverse, *_ = self._inverse(drivers, np.ones(len(self._normal), np.bool_))
+            if len(columns):
+                part = np.zeros((len(self.means), len(columns)))
+                part[columns] = np.linalg.cholesky(inverse) / np.sqrt(len(self._normal))
+                of[channels] = len(parts)
+                uses[np.ix_(columns, np.array(channels))] = True
+                parts.append(part * self.inverse_scales[:, None])
+        parts.append(np.zeros((len(self.means), 1)))
+        ends = np.cumsum([part.shape[1] for part in parts])
+        return _Groups(np.concatenate(parts, axis=1), np.append(0, ends[:-1]), of, uses)
 
     def _fit(self, channel: int, drivers: tuple[int, ...], known: NDArray[np.bool_]) -> _Fit:
         columns, inverse, normal, leverages, middles = self._inverse(drivers, known)

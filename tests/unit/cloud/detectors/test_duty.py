@@ -206,6 +206,17 @@ def test_gaps_repeats_and_values_that_are_none_are_borne() -> None:
     assert np.isfinite(scores[401])
 
 
+def test_a_value_whose_square_is_beyond_what_memory_holds_is_borne() -> None:
+    duty, rows = taught(500)
+    rows[250, 0] = 1e30
+
+    scores = duty.update(times(500, 500), rows)
+
+    assert np.isfinite(scores[:250]).all()
+    assert np.nanmax(scores[:250]) < 1.2
+    assert np.isfinite(scores[-1])
+
+
 def test_memory_is_bounded() -> None:
     duty = Duty(NAMES, DutySettings(memory_rows=100, stride_max=4))
 
