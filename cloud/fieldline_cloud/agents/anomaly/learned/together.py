@@ -91,18 +91,17 @@ class Together:
     ) -> None:
         """Means of several tags and their spreads, as if each was taken by itself."""
         stretch = at_ns[0] // self._every_ns
-        if any(at // self._every_ns != stretch for at in at_ns):
+        last_ns = max(at_ns)
+        if min(at_ns) // self._every_ns != stretch or last_ns // self._every_ns != stretch:
             for each in zip(at_ns, tags, values, spreads, strict=True):
                 self.take(*each)
             return
         if stretch != self._open:
             self._end_row()
             self._open = stretch
-        self._open_ns = max(self._open_ns, *at_ns) if self._values else max(at_ns)
+        self._open_ns = max(self._open_ns, last_ns) if self._values else last_ns
         self._values.update(zip(tags, values, strict=True))
-        if any(spread == spread for spread in spreads):
-            known = ((tag, spread) for tag, spread in zip(tags, spreads, strict=True) if spread == spread)
-            self._spreads.update(known)
+        self._spreads.update({tag: spread for tag, spread in zip(tags, spreads, strict=True) if spread == spread})
 
     def take(self, at_ns: int, tag: str, value: float, spread: float = math.nan) -> None:
         """One tag's mean over a stretch that ended at `at_ns`, and the standard deviation within it, if known."""
