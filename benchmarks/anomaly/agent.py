@@ -57,6 +57,7 @@ def agent(quick: bool) -> Rows:
     what = "learned layer, 1,000 series in batches"
     return [
         at_most(what, "us/reading", often["layer"], _GOAL_US),
+        at_most("of that: detectors and alarms", "us/reading", often["layer"] - often["take"], _GOAL_US),
         row("of that: gathering columns", "us/reading", often["take"], None, None, None),
         row("before it: decoding frames of 100 readings", "us/reading", often["decode"], None, None, None),
         row(f"{what}, one reading a second each", "us/reading", seldom["layer"], None, None, None),
