@@ -71,15 +71,13 @@ class _Groups:
 class Expectation:
     """Of each channel its expected value, and how far off it usually is: all (channels,), NaN where it is not judged.
 
-    `usual` is the deviation of a smoothed value, `largest` what it hardly ever exceeded, `rough` that of its roughness;
-    `floor` is the least that counts.
+    `usual` is the deviation of a smoothed value, `largest` what it hardly ever exceeded, `rough` that of its roughness.
     """
 
     until_ns: int
     usual: Floats
     largest: Floats
     rough: Floats
-    floor: Floats
     _means: Floats
     _slopes: Floats
     _base: Floats
@@ -127,7 +125,6 @@ def learn(
         usual,
         _quantile(largest[len(largest) // _BEGINNER :], 0.985, LARGEST_ROWS_MIN, 0.0),
         _quantile(rest[:, channels:], 0.975, ROUGH_ROWS_MIN, np.nan) + settings.rough_floor * lesson.extent,
-        lesson.floor,
         lesson.means,
         slopes,
         base,
@@ -166,7 +163,7 @@ class _Lesson:
         with np.errstate(invalid="ignore"):
             middle, extent = _quantile(values, 0.5), _quantile(values, 0.99) - _quantile(values, 0.01)
         self.extent = extent
-        self.floor = np.maximum(settings.floor * np.abs(middle), settings.extent_floor * extent)
+        self._floor = np.maximum(settings.floor * np.abs(middle), settings.extent_floor * extent)
 
     def best(self, channel: int) -> _Fit | None:
         """The regression to go by; None where nothing is expected: too few rows, or an effort that nothing explains."""
@@ -209,7 +206,7 @@ class _Lesson:
         usual = float(np.quantile(off, 0.975, method="higher")) * (1.0 + 2.0 * _FEW / len(values))
         left = float(np.median(off / (1.0 - np.minimum(_ALIKE * leverages, 0.9))))
         base = mean - float(middles @ slopes)
-        return _Fit(drivers, slopes, base, usual + float(self.floor[channel]), left)
+        return _Fit(drivers, slopes, base, usual + float(self._floor[channel]), left)
 
     def _inverse(
         self, drivers: tuple[int, ...], known: NDArray[np.bool_]
